@@ -1,0 +1,48 @@
+"""restorekit: a course and laboratory on image restoration.
+
+Every public name is importable from here and is loaded on first use, so that `import restorekit` costs little
+more than `import torch`: no plotting, no widgets, no optional extra.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+# module -> the names it gives to the top level
+_PUBLIC = {
+    "kernels": "gaussian_kernel random_gaussian_kernel motion_kernel line_kernel disk_kernel delta_kernel project_simplex "
+    "recenter kernel_moments pad_kernel KernelPrior GaussianPrior MotionPrior",
+    "operators": "LinearOperator Identity Blur Downsample BlurDown dot_test operator_norm",
+    "degradations": "gaussian_noise poisson_noise noise_map jpeg rain haze camera_shake Degradation estimate_sigma",
+    "images": "load_image save_image bundled bundled_depth dataset patches split",
+    "weights": "load_weights save_weights",
+    "metrics": "psnr ssim luma kernel_psnr kernel_distance crop_border",
+    "solvers": "iterate Result History save_state load_state HQS ADMM PGD CG",
+    "methods.baselines": "bicubic wiener richardson_lucy tv_deconvolve",
+    "methods.mlmc": "MLMC MLMCState sample_kernels kernel_weights mcka_step mlao_step",
+    "methods.blind": "super_resolve_blind",
+    "experiments": "Cell run_cells",
+    "teach": "Trace stepper explore compare show_kernels plot_history parity claim exercise",
+}
+_HOME = {name: module for module, names in _PUBLIC.items() for name in names.split()}
+_SUBMODULES = ("kernels", "operators", "degradations", "images", "weights", "metrics", "solvers", "nets", "methods", "experiments", "teach")
+
+__all__ = sorted([*_HOME, *_SUBMODULES, "__version__"])
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    elif name in _SUBMODULES:
+        value = import_module(f".{name}", __name__)
+    else:
+        raise AttributeError(f"module 'restorekit' has no attribute {name!r}; see dir(restorekit)")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

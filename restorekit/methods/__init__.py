@@ -1,0 +1,1 @@
+"""The methods: the papers' and the baselines they are compared with."""

@@ -23,7 +23,7 @@ def check_image(x: Tensor, name: str = "x", channels: int | None = None) -> Tens
         fail(f"{name} of shape {tuple(x.shape)}", "a non-empty (B, C, H, W)", f"add the missing axes, for a gray picture: {name}[None, None]")
     if channels is not None and x.shape[1] != channels:
         fail(f"{name} with {x.shape[1]} channels", f"{channels}", "convert the picture with load_image(gray=...) or luma")
-    if not torch.isfinite(x).all():
+    if not x.is_meta and not torch.isfinite(x).all():
         fail(f"{name} with NaN or infinite values", "finite numbers", "repair the picture first, for example with torch.nan_to_num")
     return x
 

@@ -17,8 +17,8 @@ from ._check import fail
 
 PADDINGS = ("circular", "reflect", "replicate", "zero")
 _TORCH_MODE = {"circular": "circular", "reflect": "reflect", "replicate": "replicate", "zero": "constant"}
-# Cost of one pixel and log2 of an FFT (there and back), in multiply-adds of the direct form: fitted to times on a CPU.
-_FFT_UNIT = 5.0
+# Cost of an FFT pass per pixel and log2, in multiply-adds of the direct form: forward and backward, timed on one CPU thread.
+_FFT_UNIT = 0.7
 
 
 def margins(kernel_size: tuple[int, int]) -> tuple[int, int, int, int]:

@@ -1,0 +1,90 @@
+"""Files that are either whole or absent, and a lock that dies with its owner."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+
+def write_atomic(path: str | os.PathLike[str], text: str) -> Path:
+    """Write `text` so that a reader, or a run killed at any moment, sees the old file or the new one and nothing between."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        with open(temporary, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def write_json(path: str | os.PathLike[str], content: Any) -> Path:
+    """Write `content` as indented JSON, atomically."""
+    return write_atomic(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """Read a JSON file; ValueError that names the file if it is damaged."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"Got a damaged file {path} ({error}). Allowed: JSON. Fix: delete it and run again.") from error
+
+
+def plain(value: Any, name: str) -> Any:
+    """Return `value` as a Python bool, int, float, str or None (numpy and torch scalars included); TypeError otherwise."""
+    if hasattr(value, "dtype") and hasattr(value, "item"):
+        with suppress(ValueError, RuntimeError):  # more than one element: refused below
+            value = value.item()
+    if not isinstance(value, (bool, int, float, str, type(None))):
+        kind = type(value).__name__
+        raise TypeError(
+            f"Got {name} of type {kind}. Allowed: a number, text, bool or None. Fix: reduce it, for example with float({name})."
+        )
+    return value
+
+
+@contextmanager
+def lock(path: Path, *, wait: bool) -> Iterator[bool]:
+    """Hold the file `path` exclusively; yields False at once if another holds it and `wait` is False.
+
+    The operating system frees the lock when its owner dies, so that a killed run leaves nothing to clean up.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        held = _try_lock(descriptor)
+        while wait and not held:
+            time.sleep(0.05)
+            held = _try_lock(descriptor)
+        yield held
+    finally:
+        os.close(descriptor)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        if fcntl is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:
+            import msvcrt
+
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+    except OSError:
+        return False
+    return True

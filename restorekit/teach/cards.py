@@ -7,12 +7,12 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
 from restorekit._check import check_choice, fail
 
+from ._html import table
 from .sizes import SIZES, VARIABLE, size
 
 TIMES = Path(__file__).resolve().parents[2] / "data" / "results" / "page_times.json"
@@ -29,11 +29,7 @@ class Card:
         return "\n".join([self.title, *(f"{name}: {'; '.join(values)}" for name, values in self.rows)])
 
     def _repr_html_(self) -> str:
-        body = "".join(
-            f"<tr><th scope='row' style='text-align:left;vertical-align:top'>{escape(n)}</th><td style='text-align:left'>{'<br>'.join(map(escape, v))}</td></tr>"
-            for n, v in self.rows
-        )
-        return f"<table style='border-left:4px solid #0072B2'><caption style='text-align:left'><b>{escape(self.title)}</b></caption>{body}</table>"
+        return table(self.rows, style="border-left:4px solid #0072B2", caption=self.title)
 
 
 def card(
@@ -65,7 +61,8 @@ def card(
 
 
 def _cost(row: dict[str, Any]) -> str:
-    return f"{row['cpu_s']:.0f} s of CPU time, {row['peak_mb']:.0f} MB of memory, longest cell {row['longest_cell_s']:.0f} s ({row['cores']} cores)"
+    cost = f"{row['cpu_s']:.0f} s of CPU time, {row['peak_mb']:.0f} MB of memory"
+    return f"{cost}, longest cell {row['longest_cell_s']:.0f} s ({row['cores']} cores)"
 
 
 def read_times(path: Path | None = None) -> dict[str, Any]:
@@ -102,7 +99,7 @@ def measure_page(
     path = Path(path)
     notebook = nbformat.read(path, as_version=4)
     notebook.cells.append(nbformat.v4.new_code_cell(_PROBE))
-    client = NotebookClient(notebook, timeout=timeout, resources={"metadata": {"path": str(path.parent)}}, store_widget_state=False)
+    client: Any = NotebookClient(notebook, timeout=timeout, resources={"metadata": {"path": str(path.parent)}}, store_widget_state=False)
     marks: list[float] = []
 
     def note(cell: Any, cell_index: int, **_: Any) -> None:

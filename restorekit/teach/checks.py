@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from html import escape
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from restorekit._check import check_choice, fail
 
+from ._html import table
 from .sizes import SIZES, size
 
 VERDICTS = ("holds", "holds in part", "does not hold here", "undecided", "cannot be tested at this size")
@@ -96,11 +96,8 @@ class Claim:
         return "\n".join(f"{name}: {value}" for name, value in self.rows)
 
     def _repr_html_(self) -> str:
-        body = "".join(
-            f"<tr><th scope='row' style='text-align:left;vertical-align:top'>{escape(n)}</th><td style='text-align:left'>{escape(v)}</td></tr>"
-            for n, v in self.rows
-        )
-        return f"<table style='background:{_TINTS[self.verdict]};color:#222222;border-left:4px solid #555555'>{body}</table>"
+        style = f"background:{_TINTS[self.verdict]};color:#222222;border-left:4px solid #555555"
+        return table([(name, [value]) for name, value in self.rows], style=style)
 
 
 def claim(

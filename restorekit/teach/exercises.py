@@ -15,6 +15,7 @@ from .checks import difference
 
 _NUMBERS = count()
 _LIVE: weakref.WeakSet[Exercise] = weakref.WeakSet()
+_STUB = {"RESUME", "NOP", "LOAD_CONST", "RETURN_VALUE", "RETURN_CONST", "COPY_FREE_VARS"}
 GOES_ON = "The page goes on with the reference."
 
 
@@ -109,8 +110,9 @@ class Exercise:
 
     def _repr_html_(self) -> str:
         ladder = ""
-        for i in range(len(self.hints), 0, -1):
-            ladder = f"<details style='margin-left:1em'><summary>Hint {i} of {len(self.hints)}</summary><p>{escape(self.hints[i - 1])}</p>{ladder}</details>"
+        for number, hint in reversed(list(enumerate(self.hints, 1))):
+            head = f"<summary>Hint {number} of {len(self.hints)}</summary>"
+            ladder = f"<details style='margin-left:1em'>{head}<p>{escape(hint)}</p>{ladder}</details>"
         return f"<div><b>Exercise: {escape(self.name)}</b>{ladder}</div>"
 
 
@@ -131,14 +133,7 @@ def _is_stub(function: Any) -> bool:
     code = getattr(function, "__code__", None)
     if code is None:
         return False
-    return {i.opname for i in dis.get_instructions(code)} <= {
-        "RESUME",
-        "NOP",
-        "LOAD_CONST",
-        "RETURN_VALUE",
-        "RETURN_CONST",
-        "COPY_FREE_VARS",
-    }
+    return {instruction.opname for instruction in dis.get_instructions(code)} <= _STUB
 
 
 def exercise(
@@ -151,7 +146,7 @@ def exercise(
     check: Callable[[Any], str | None] | None = None,
     tol: float = 1e-5,
 ) -> Exercise:
-    """An exercise: `task = exercise("blur by hand", reference, cases=[(x, k)], wrong={hint: wrong answer}, hints=[...])`, then `mine = task(mine)`.
+    """An exercise that checks itself: `task = exercise(...)` shows the hints, `mine = task(mine)` checks and returns what to use.
 
     reference: the right function, or the right value (number, text, tensor). cases: arguments the function is tried with, a
     tuple each. wrong: two or more, the sentence that names the error -> the function (or value) that makes it. hints: exactly

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import log10
 from typing import Any
 
 import ipywidgets as widgets
@@ -64,8 +65,6 @@ def _choice(label: str, options: Any, default: Any) -> widgets.Dropdown:
 
 
 def _log_slider(label: str, lo: float, hi: float, default: float) -> widgets.FloatLogSlider:
-    from math import log10
-
     return widgets.FloatLogSlider(value=default, min=log10(lo), max=log10(hi), step=0.05, description=label, readout_format=".2g", **_WIDE)
 
 
@@ -112,7 +111,7 @@ class Explorer(Panel):
 def explore(
     function: Drawing, /, *, alt: str | None = None, question: str | None = None, slow: bool | None = None, **controls: Any
 ) -> Explorer:
-    """Widget that redraws `function(**values)` when a control moves: `explore(draw, sigma=(0.5, 5.0, 0.1, 2.0), padding=["circular", "zero"])`.
+    """Widget that redraws `function(**values)` when a control moves: `explore(draw, sigma=(0.5, 5.0, 0.1, 2.0))`.
 
     function returns a picture of restorekit.teach (`show(...)`, `plot_lines(...)`) with its own alt text, or a bare Figure,
     then `alt` is needed. controls: 1 to 3, each (lo, hi, step[, default]), a list, a dict label: value, True/False or a

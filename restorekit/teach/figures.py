@@ -59,7 +59,7 @@ def named(images: Images, titles: Sequence[str] | None = None) -> dict[str, Tens
     if isinstance(images, Mapping):
         pairs = list(images.items())
     else:
-        listed = [x for x in images.split(1)] if isinstance(images, Tensor) and images.ndim == 4 else list(images)
+        listed = list(images.split(1)) if isinstance(images, Tensor) and images.ndim == 4 else list(images)
         if titles is not None and len(titles) != len(listed):
             fail(f"{len(titles)} titles for {len(listed)} pictures", "one title a picture", "give as many titles as pictures")
         pairs = list(zip(titles if titles is not None else [f"{i + 1}" for i in range(len(listed))], listed, strict=True))
@@ -144,7 +144,7 @@ def score(x: Tensor, ref: Tensor, *, border: int = 0, luma: bool = True, quantiz
     """PSNR and SSIM of one picture, by restorekit.metrics in the same convention."""
     from restorekit import metrics
 
-    options = {"border": border, "luma": luma, "quantize": quantize}
+    options: dict[str, Any] = {"border": border, "luma": luma, "quantize": quantize}
     return Score(float(metrics.psnr(x, ref, **options)), float(metrics.ssim(x, ref, **options)))
 
 
@@ -174,14 +174,11 @@ def compare(
     options: dict[str, Any] = {"border": border, "luma": luma, "quantize": quantize}
     truth = panels.get("ground truth") if ref is not None else None
     scores = {n: score(x, truth, **options) for n, x in panels.items() if truth is not None and x is not truth and x.shape == truth.shape}
-    if alt is None or isinstance(alt, str):
-        alt = check_alt(alt)
-    else:
-        alt = check_alt(alt(scores))
+    text = check_alt(alt if alt is None or isinstance(alt, str) else alt(scores))
     if zoom is not None:
         _check_zoom(zoom, h, w)
     figure = _comparison(panels, scores, truth if errors else None, zoom, (h, w), stamp)
-    return Picture(figure, alt=alt, scores=scores)
+    return Picture(figure, alt=text, scores=scores)
 
 
 def _check_zoom(zoom: tuple[int, int, int], h: int, w: int) -> None:

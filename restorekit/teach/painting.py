@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import ipywidgets as widgets
 import numpy as np
 import torch
 import traitlets
+from PIL import Image
 from torch import Tensor
 
 from restorekit._check import check_image, fail
@@ -83,7 +86,7 @@ class Canvas(anywidget.AnyWidget):
     top = traitlets.Float().tag(sync=True)
     radius = traitlets.Float().tag(sync=True)
     level = traitlets.Float().tag(sync=True)
-    strokes = traitlets.List().tag(sync=True)
+    strokes: Any = traitlets.List().tag(sync=True)
 
 
 class Painter(Panel):
@@ -124,6 +127,10 @@ class Painter(Panel):
         """The painted map (1, 1, H, W) float32: noise std, 0 where nothing was painted."""
         return rasterize(self.canvas.strokes, self.size)
 
+    def add(self, stroke: Stroke) -> None:
+        """Paint one more stroke, as the browser does."""
+        self.canvas.strokes = [*self.canvas.strokes, dict(stroke)]
+
     def clear(self) -> None:
         """Take all strokes away."""
         self.canvas.strokes = []
@@ -150,17 +157,13 @@ class Painter(Panel):
         for radius in (self.controls["brush"].min, self.controls["brush"].max):
             self.controls["brush"].value = radius
             dab = {"points": [[w / 2, h / 2 + 1]], "radius": radius, "value": self.top}
-            yield from self._try("brush", radius, lambda d=dab: setattr(self.canvas, "strokes", [*self.canvas.strokes, d]))
-        yield from self._try("Clear", None, self.clear)
-        yield from self._try("Reset", None, self.reset)
+            yield from self.moved("brush", radius, partial(self.add, dab))
+        yield from self.moved("Clear", None, self.clear)
+        yield from self.moved("Reset", None, self.reset)
 
 
 def _address(picture: Tensor) -> str:
-    import io
-
-    from PIL import Image
-
-    file = io.BytesIO()
+    file = BytesIO()
     Image.fromarray((pixels(picture) * 255).round().astype(np.uint8)).save(file, "PNG")
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from html import escape
 from itertools import count
 from typing import Any
 
 import ipywidgets as widgets
-
-from restorekit._check import fail
 
 from ._picture import bundle
 
@@ -28,7 +28,7 @@ class Panel(widgets.VBox):
         self, controls: dict[str, widgets.Widget], *, text: str, question: str | None = None, extra: tuple[widgets.Widget, ...] = ()
     ) -> None:
         self.controls, self.text, self.error, self.alt = controls, text, "", ""
-        self.serial = next(_NUMBERS)
+        self.serial, self._silent = next(_NUMBERS), False
         self.defaults = {name: control.value for name, control in controls.items()}
         self.image = widgets.Image(format="png")
         self.message = widgets.HTML()
@@ -76,24 +76,32 @@ class Panel(widgets.VBox):
                 self.controls[name].value = value
         self.redraw()
 
-    def quiet(self) -> Any:
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
         """Context in which moving a control does not draw."""
-        return _Quiet(self)
+        self._silent = True
+        try:
+            yield
+        finally:
+            self._silent = False
 
     def _moved(self, change: dict[str, Any]) -> None:
-        if not getattr(self, "_silent", False):
+        if not self._silent:
             self.redraw()
 
     def drive(self) -> Iterator[tuple[str, Any]]:
-        """Move each control to its ends (each option of a list) and back; AssertionError if a picture does not change or fails."""
+        """Move each control to its least, first and largest value (each option of a list) and yield (name, value).
+
+        AssertionError if the picture does not change or an error is shown. Ends where it began.
+        """
         self.reset()
         for name, control in self.controls.items():
-            for value in [*_ends(control), self.defaults[name]]:
+            for value in _stops(control, self.defaults[name]):
                 if value != control.value:
-                    yield from self._try(name, value, lambda c=control, v=value: setattr(c, "value", v))
-        assert not self.error, f"{self.text}: after Reset: {self.error}"
+                    yield from self.moved(name, value, partial(setattr, control, "value", value))
 
-    def _try(self, name: str, value: Any, act: Callable[[], None]) -> Iterator[tuple[str, Any]]:
+    def moved(self, name: str, value: Any, act: Callable[[], None]) -> Iterator[tuple[str, Any]]:
+        """Do act() and yield (name, value) if it changed the picture without an error, AssertionError otherwise."""
         before = self.frame
         act()
         assert not self.error, f"{self.text}: {name} = {value!r}: {self.error}"
@@ -110,27 +118,17 @@ class Panel(widgets.VBox):
         return {**(super()._repr_mimebundle_(**kwargs) or {}), **static}, metadata
 
 
-class _Quiet:
-    def __init__(self, panel: Panel) -> None:
-        self.panel = panel
-
-    def __enter__(self) -> None:
-        self.panel._silent = True
-
-    def __exit__(self, *_: object) -> None:
-        self.panel._silent = False
-
-
-def _ends(control: widgets.Widget) -> list[Any]:
+def _stops(control: widgets.Widget, default: Any) -> list[Any]:
     if hasattr(control, "min") and hasattr(control, "max"):
-        power = control.base if isinstance(control, widgets.FloatLogSlider) else None
-        return [control.min, control.max] if power is None else [power**control.min, power**control.max]
+        ends = [control.min, control.max]
+        if isinstance(control, widgets.FloatLogSlider):
+            ends = [control.base**end for end in ends]
+        return [ends[0], default, ends[1], default]
     if isinstance(control, widgets.Checkbox | widgets.ToggleButton):
-        return [not control.value]
+        return [not default, default]
     if hasattr(control, "options"):
-        return [option[1] if isinstance(option, tuple) else option for option in control.options]
-    fail(f"control {type(control).__name__}", "a slider, a list or a checkbox", "give the panel its own drive()", TypeError)
-    raise AssertionError
+        return [*(option[1] if isinstance(option, tuple) else option for option in control.options), default]
+    raise TypeError(f"Got a control {type(control).__name__}. Allowed: sliders, lists, checkboxes. Fix: give the panel its own drive().")
 
 
 def button(text: str, action: Callable[..., Any], tip: str = "") -> widgets.Button:

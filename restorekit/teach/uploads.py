@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import ipywidgets as widgets
-from torch import Tensor
+from torch import Generator, Tensor, rand
 
 from restorekit._check import fail
 
@@ -68,8 +68,6 @@ class Upload(Panel):
 
     def drive(self) -> Any:
         """As for every panel; the reader's own picture is tried with a small one made here."""
-        from torch import rand, Generator
-
         if self._own is None:
             self._own = rand((1, 1 if self._gray else 3, 16, 16), generator=Generator().manual_seed(0))
             yield from super().drive()

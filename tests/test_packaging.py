@@ -1,0 +1,152 @@
+"""What is installed, what imports what, and what an import costs."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import restorekit
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "restorekit"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+LONGEST_FILE = 350
+
+# lowest layer first; a module may import its own layer and those below
+LAYERS = [
+    {"_check", "_random", "__init__"},
+    {"_convolution", "_linear", "kernels", "operators", "degradations", "metrics", "images", "weights"},
+    {"solvers", "nets"},
+    {"methods"},
+    {"experiments", "teach", "claims"},
+    {"cli", "__main__"},
+]
+
+
+def names(requirements: list[str]) -> set[str]:
+    """The package names of requirement lines."""
+    return {re.split(r"[\[<>=!~; ]", line, maxsplit=1)[0].lower() for line in requirements}
+
+
+def direct_requirements() -> set[str]:
+    extras = PROJECT["optional-dependencies"]
+    return names([*PROJECT["dependencies"], *(line for extra in extras.values() for line in extra)]) - {"restorekit"}
+
+
+def layer(module: str) -> int:
+    """The number of the layer of the top-level module of restorekit."""
+    found = [i for i, members in enumerate(LAYERS) if module in members]
+    assert found, f"restorekit.{module} stands in no layer: add it to LAYERS in {Path(__file__).name}"
+    return found[0]
+
+
+def imports(path: Path) -> list[tuple[str, int]]:
+    """(top-level module of restorekit, line) for each import in a file, inside functions too."""
+    inside = path.relative_to(PACKAGE).parts[:-1]
+    found: list[tuple[str, int]] = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            targets = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = list(("restorekit", *inside)[: len(inside) + 2 - node.level]) if node.level else []
+            stem = ".".join([*base, *([node.module] if node.module else [])])
+            targets = [f"{stem}.{alias.name}" for alias in node.names] if stem == "restorekit" else [stem]
+        else:
+            continue
+        found += [(t.split(".")[1], node.lineno) for t in targets if t.startswith("restorekit.")]
+    return [(module, line) for module, line in found if (PACKAGE / module).exists() or (PACKAGE / f"{module}.py").exists()]
+
+
+def test_the_environment_file_adds_nothing_to_pyproject():
+    lines = [line.strip() for line in (ROOT / "environment.yml").read_text(encoding="utf-8").splitlines()]
+    items = [line for line in lines if line and not line.startswith("#")]
+    minimum = PROJECT["requires-python"].removeprefix(">=")
+    assert items == [
+        "name: restorekit",
+        "channels:",
+        "- conda-forge",
+        "dependencies:",
+        f"- python={minimum}",
+        "- pip",
+        "- pip:",
+        "- -e .[all]",
+    ]
+
+
+def test_constraints_pin_every_direct_requirement_exactly():
+    lines = [line for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9.]+", line) for line in lines), lines
+    assert direct_requirements() <= names(lines)
+
+
+def test_what_is_installed_is_what_the_constraints_say():
+    lines = [line for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+    pinned = dict(line.split("==") for line in lines)
+    here = {name: importlib.metadata.version(name).split("+")[0] for name in pinned}
+    if here != pinned:
+        pytest.skip("not the tested versions: " + ", ".join(f"{n} {v}" for n, v in here.items() if v != pinned[n]))
+
+
+def test_the_version_is_one():
+    assert restorekit.__version__ == PROJECT["version"] == importlib.metadata.version("restorekit")
+    assert f"## {PROJECT['version']}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_both_licenses_are_there():
+    assert "MIT License" in (ROOT / "LICENSE").read_text(encoding="utf-8")
+    assert "Attribution 4.0 International" in (ROOT / "LICENSE-content").read_text(encoding="utf-8")
+
+
+def test_importing_the_package_loads_no_plotting_and_no_widgets():
+    heavy = ["matplotlib", "ipywidgets", "IPython", "anywidget", "skimage", "scipy", "joblib", "jupytext", "nbclient"]
+    probe = "import sys, torch; old = set(sys.modules); import restorekit; new = set(sys.modules) - old; "
+    code = f"{probe}print([m for m in {heavy} if m in new])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_methods_load_no_plotting_and_no_widgets():
+    code = "import sys, restorekit.methods.blind; print([m for m in ('matplotlib', 'ipywidgets', 'IPython') if m in sys.modules])"
+    if not (PACKAGE / "methods" / "blind.py").exists():
+        pytest.skip("restorekit.methods.blind is not written yet")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_point_one_way(path):
+    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    if own == "__init__":
+        return
+    wrong = [f"line {line}: restorekit.{module}" for module, line in imports(path) if layer(module) > layer(own)]
+    assert not wrong, f"{path.relative_to(ROOT)} imports from above: {wrong}"
+
+
+def test_the_arrow_check_sees_every_way_to_import(monkeypatch, tmp_path):
+    package = tmp_path / "restorekit"
+    for name in ("methods", "teach"):
+        (package / name).mkdir(parents=True)
+    (package / "kernels.py").write_text("")
+    path = package / "methods" / "x.py"
+    lines = ["import restorekit.teach", "from restorekit import teach", "from restorekit.teach.a import b"]
+    path.write_text("\n".join([*lines, "from ..teach import c", "from .. import kernels", "from . import y"]))
+    monkeypatch.setattr(sys.modules[__name__], "PACKAGE", package)
+    assert sorted(imports(path)) == [("kernels", 5), ("methods", 6), ("teach", 1), ("teach", 2), ("teach", 3), ("teach", 4)]
+
+
+@pytest.mark.parametrize("name", sorted(set(restorekit.__all__)))
+def test_every_public_name_is_there(name):
+    assert getattr(restorekit, name) is not None
+
+
+def test_no_file_is_long():
+    files = [ROOT / "run.py", *PACKAGE.rglob("*.py"), *(ROOT / "tests").rglob("*.py")]
+    long = {str(p.relative_to(ROOT)): n for p in files if (n := len(p.read_text(encoding="utf-8").splitlines())) > LONGEST_FILE}
+    assert not long, f"over {LONGEST_FILE} lines: {long}"

@@ -31,6 +31,7 @@ def work(cell, folder):
     return {"square": cell.seed**2, "text": "x" * 5000}
 
 print("ready", flush=True)
+sys.stdin.readline()
 run = run_cells(grid(table="sleep", method="m", seed=range(20)), work, store=root, jobs=jobs, progress=False)
 print(len(run.rows), run.computed, len(run.failures), flush=True)
 """
@@ -38,9 +39,16 @@ print(len(run.rows), run.computed, len(run.failures), flush=True)
 
 def start(tmp_path, jobs=1, pause=0.03):
     command = [sys.executable, "-c", SCRIPT, str(tmp_path / "store"), str(tmp_path / "log"), str(jobs), str(pause)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
-    assert process.stdout.readline() == "ready\n"
-    return process
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def go(*processes):
+    """Let processes that have finished their imports begin at once."""
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
 
 
 def table(root):
@@ -57,13 +65,16 @@ def test_kill_at_random_moments_loses_nothing(tmp_path):
     rng = random.Random(5)
     for attempt in range(5):
         process = start(tmp_path, jobs=2 if attempt == 4 else 1)
+        go(process)
         time.sleep(rng.uniform(0.02, 0.25))
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         process.stdout.close()
+        process.stdin.close()
         done = [row[0] for row in table(tmp_path / "store")]  # every stored cell can be read
         assert len(done) == len(set(done))
     process = start(tmp_path)
+    go(process)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 0 and out.split()[0] == "20"
     assert table(tmp_path / "store") == [(seed, seed**2, 5000) for seed in range(20)]
@@ -75,7 +86,9 @@ def test_kill_at_random_moments_loses_nothing(tmp_path):
 
 def test_two_concurrent_runs_share_the_work(tmp_path):
     runs = [start(tmp_path, pause=0.05), start(tmp_path, pause=0.05)]
+    go(*runs)
     counts = [list(map(int, run.communicate(timeout=60)[0].split())) for run in runs]
+    assert all(count[1] > 0 for count in counts), "one run did it all"
     assert [count[0] for count in counts] == [20, 20], "each run hands back the whole table"
     assert sum(count[1] for count in counts) == 20 and len(calls(tmp_path)) == 20, "a cell was computed twice"
 

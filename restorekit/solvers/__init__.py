@@ -1,5 +1,23 @@
 """Solvers: the common loop (base), proximal methods, linear systems, schedules."""
 
 from .base import Diverged, History, Learner, Result, Solver, iterate, load_state, run, save_state
+from .linear import CG
+from .proximal import ADMM, HQS, PGD, RED, Denoiser
 
-__all__ = ["Diverged", "History", "Learner", "Result", "Solver", "iterate", "load_state", "run", "save_state"]
+__all__ = [
+    "ADMM",
+    "CG",
+    "HQS",
+    "PGD",
+    "RED",
+    "Denoiser",
+    "Diverged",
+    "History",
+    "Learner",
+    "Result",
+    "Solver",
+    "iterate",
+    "load_state",
+    "run",
+    "save_state",
+]

@@ -1,0 +1,19 @@
+"""Baselines that need no training: what every method has to beat."""
+
+from .bicubic import bicubic, bicubic_downsample
+from .richardson_lucy import richardson_lucy
+from .tv import generic_deconvolution, generic_width, total_variation, tv_deconvolve, tv_denoise, tv_denoiser
+from .wiener import wiener
+
+__all__ = [
+    "bicubic",
+    "bicubic_downsample",
+    "generic_deconvolution",
+    "generic_width",
+    "richardson_lucy",
+    "total_variation",
+    "tv_deconvolve",
+    "tv_denoise",
+    "tv_denoiser",
+    "wiener",
+]

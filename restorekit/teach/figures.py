@@ -19,7 +19,8 @@ from ._picture import DPI, FAINT, FONT, INK, PALETTE, Picture, check_alt
 
 Images = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
 GAP, LINE, WIDEST = 10, 17, 960  # pixels: between panels, per line of title, of a figure
-PANEL = 240  # pixels a picture may be wide
+CHAR = 6.8  # pixels of a letter in a title
+PANEL = 256  # pixels a picture may be wide
 
 
 class Score(NamedTuple):
@@ -30,28 +31,34 @@ class Score(NamedTuple):
 
 
 class Layout:
-    """A grid of equal picture boxes in whole pixels, so that nearest neighbour enlarges every pixel equally."""
+    """A grid of equal picture boxes in whole pixels, so that nearest neighbour enlarges every pixel equally.
 
-    def __init__(self, rows: int, cols: int, box: tuple[int, int], *, title: int = 0, foot: int = 0, right: int = 0) -> None:
-        self.rows, self.cols, self.box, self.title = rows, cols, box, title
-        self.high = rows * (box[0] + title + GAP) + GAP + foot
-        self.wide = max(cols * (box[1] + GAP) + GAP + right, 200)
+    heads: pixels for the titles above each row; box: height and width; notes: small texts at the foot.
+    """
+
+    def __init__(self, heads: Sequence[int], cols: int, box: tuple[int, int], notes: Sequence[str | None] = ()) -> None:
+        self.box, self.tops, at = box, [], GAP
+        for head in heads:
+            self.tops.append(at + head)
+            at += head + box[0] + GAP
+        self.wide = max(cols * (box[1] + GAP) + GAP, 200)
+        self.left = (self.wide - cols * (box[1] + GAP) + GAP) // 2
+        foot = "    ".join(note for note in notes if note)
+        if len(foot) * CHAR > self.wide:
+            foot = "\n".join(note for note in notes if note)
+        self.high = at + (LINE * (foot.count("\n") + 1) if foot else 0)
         self.figure = Figure(figsize=(self.wide / DPI, self.high / DPI), dpi=DPI)
+        if foot:
+            self.figure.text(1 - GAP / self.wide, 5 / self.high, foot, ha="right", va="bottom", size=FONT - 1, color=FAINT)
 
     def axes(self, row: int, col: int) -> Any:
         """The axes of one box, without ticks."""
-        top = GAP + self.title + row * (self.box[0] + self.title + GAP)
-        left = GAP + col * (self.box[1] + GAP)
-        ax = self.figure.add_axes((left / self.wide, 1 - (top + self.box[0]) / self.high, self.box[1] / self.wide, self.box[0] / self.high))
+        left, bottom = self.left + col * (self.box[1] + GAP), self.high - self.tops[row] - self.box[0]
+        ax = self.figure.add_axes((left / self.wide, bottom / self.high, self.box[1] / self.wide, self.box[0] / self.high))
         ax.set_xticks([])
         ax.set_yticks([])
         ax.spines[:].set_color("#BBBBBB")
         return ax
-
-    def foot(self, text: str | None) -> None:
-        """The stamp, small and gray, at the lower right."""
-        if text:
-            self.figure.text(1 - GAP / self.wide, 5 / self.high, text, ha="right", va="bottom", size=FONT - 1, color=FAINT)
 
 
 def named(images: Images, titles: Sequence[str] | None = None) -> dict[str, Tensor]:
@@ -94,8 +101,8 @@ def draw(ax: Any, x: Tensor, *, limits: tuple[float, float] = (0.0, 1.0), extent
 
 def wrapped(text: str, width_px: int) -> str:
     """The title broken so that it fits over a box of `width_px` pixels."""
-    chars = max(8, int(width_px / 6.6))
-    return "\n".join(line for part in text.split("\n") for line in (textwrap.wrap(part, chars) or [""]))
+    chars = max(8, int(width_px / CHAR))
+    return "\n".join(line for part in text.split("\n") for line in (textwrap.wrap(part, chars, break_on_hyphens=False) or [""]))
 
 
 def titles_for(names: Sequence[str], width_px: int) -> tuple[list[str], int]:
@@ -127,7 +134,7 @@ def show(
     cols = min(cols or 4, len(panels))
     box = box_of([x.shape for x in panels.values()], cols)
     heads, title = titles_for(list(panels), box[1])
-    layout = Layout(math.ceil(len(panels) / cols), cols, box, title=title, foot=LINE if stamp else 0)
+    layout = Layout([title] * math.ceil(len(panels) / cols), cols, box, [stamp])
     for i, (head, x) in enumerate(zip(heads, panels.values(), strict=True)):
         ax = layout.axes(i // cols, i % cols)
         h, w = x.shape[-2:]
@@ -136,7 +143,6 @@ def show(
         ax.set_xlim(w / 2 - box[1] / grow / 2, w / 2 + box[1] / grow / 2)
         ax.set_ylim(h / 2 + box[0] / grow / 2, h / 2 - box[0] / grow / 2)
         label(ax, head)
-    layout.foot(stamp)
     return Picture(layout.figure, alt=alt)
 
 
@@ -203,7 +209,8 @@ def _comparison(
     bands = 1 + (zoom is not None) + (truth is not None)
     worst = _worst(panels, truth)
     rows = math.ceil(len(panels) / cols)
-    layout = Layout(rows * bands, cols, box, title=title, foot=2 * LINE if truth is not None else LINE if stamp else 0)
+    note = f"errors: black 0 to yellow {worst:.2g}" if truth is not None else None
+    layout = Layout(([title] + [LINE + 5] * (bands - 1)) * rows, cols, box, [note, stamp])
     for i, (head, x) in enumerate(zip(heads, panels.values(), strict=True)):
         row, col = (i // cols) * bands, i % cols
         ax = layout.axes(row, col)
@@ -215,8 +222,6 @@ def _comparison(
             ax = layout.axes(row + bands - 1, col)
             ax.imshow(_error(x, truth), cmap="magma", vmin=0, vmax=worst, interpolation="nearest", extent=(0, w, h, 0), aspect="auto")
             label(ax, "absolute error")
-    note = f"errors: black 0 to yellow {worst:.2g}" if truth is not None else None
-    layout.foot("    ".join(part for part in (note, stamp) if part))
     return layout.figure
 
 
@@ -264,12 +269,11 @@ def show_kernels(
     reach = max(max(k.shape[-2:]) for k in panels.values()) // 2 + 0.5
     side = max(round(min(170, (WIDEST - GAP) // cols - GAP) / (2 * reach)), 1) * round(2 * reach)
     heads, title = titles_for(list(panels), side)
-    layout = Layout(math.ceil(len(panels) / cols), cols, (side, side), title=title, foot=LINE)
+    layout = Layout([title] * math.ceil(len(panels) / cols), cols, (side, side), [f"scale: 0 to {top:.3g}", stamp])
     for i, (head, k) in enumerate(zip(heads, panels.values(), strict=True)):
         ax = layout.axes(i // cols, i % cols)
         place_kernel(ax, k, top, reach)
         label(ax, head)
-    layout.foot("    ".join(part for part in (f"scale: 0 to {top:.3g}", stamp) if part))
     return Picture(layout.figure, alt=alt)
 
 

@@ -134,18 +134,17 @@ def filmstrip(
     pictures = [getattr(f, name) for f in frames for name in rows if not _is_kernel(name)]
     box = box_of([x.shape for x in pictures], 1, side) if pictures else (side, side)
     heads, title = titles_for([titles(f) if titles else f"step {f.step}" for f in frames], box[1])
-    layout = Layout(len(rows), len(frames), box, title=title, foot=LINE if stamp else 0)
+    layout = Layout([title] + [LINE + 5] * (len(rows) - 1), len(frames), box, [stamp])
     for r, name in enumerate(rows):
         values = [getattr(f, name) for f in frames]
         top, reach = max(max(float(v.max()) for v in values), 1e-12), max(max(v.shape[-2:]) for v in values) // 2 + 0.5
         for c, value in enumerate(values):
             ax = layout.axes(r, c)
             if _is_kernel(name):
-                place_kernel(ax, value[:1], top, reach * 1.0)
+                place_kernel(ax, value[:1], top, reach)
             else:
                 draw(ax, value[:1], limits=limits)
             label(ax, heads[c] if r == 0 else (name if c == 0 else ""))
-    layout.foot(stamp)
     return Picture(layout.figure, alt=alt)
 
 

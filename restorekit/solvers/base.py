@@ -179,7 +179,7 @@ def run(
                 if record and number % every == 0:
                     with torch.no_grad():
                         history.append(number, {name: function(state) for name, function in record.items()})
-                if callback:
+                if callback is not None:  # an empty Trace is falsy
                     callback(number, state)
                 bar.update()
     except KeyboardInterrupt:

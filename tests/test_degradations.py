@@ -1,7 +1,7 @@
 """Degradations against their own equations: moments of noise, planted kernels and paths, determinism, bad input."""
 
 import io
-from math import pi
+from math import cos, pi, sin
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ from PIL import Image
 
 import restorekit
 from restorekit.degradations import (
+    CameraPath,
     Degradation,
     camera_shake,
     estimate_sigma,
@@ -161,6 +162,17 @@ def test_camera_shake_without_turning_is_a_convolution():
     steps = path.shifts.diff(dim=1).norm(dim=2)
     assert steps.max() < 5 * 7.5 / 64 * 3  # smooth: no jumps
     assert not torch.allclose(path.shifts[0], path.shifts[1])
+
+
+def test_signs_of_a_camera_path():
+    """Positive shifts move content down and right; positive angles turn columns towards rows: the right side moves down."""
+
+    def centroid(shift: list[float], angle: float) -> list[float]:
+        path = CameraPath(torch.tensor([[shift]], dtype=torch.float64), torch.tensor([[angle]], dtype=torch.float64), (81, 81))
+        return kernel_moments(path.kernel_at(40, 75))[1][0].tolist()
+
+    assert centroid([2.0, -1.5], 0.0) == pytest.approx([2.0, -1.5])
+    assert centroid([0.0, 0.0], 0.1) == pytest.approx([35 * sin(0.1), 35 * (1 - cos(0.1))])
 
 
 def test_camera_shake_turning():

@@ -179,7 +179,10 @@ def update_work(notebooks: Path = NOTEBOOKS, work: Path = WORK) -> dict[str, lis
     """Copy the course's pages to work/. A page that the learner changed is kept; returns what became of each page."""
     work.mkdir(exist_ok=True)
     record = work / ".pages.json"
-    copied: dict[str, str] = json.loads(record.read_text()) if record.exists() else {}
+    try:
+        copied: dict[str, str] = json.loads(record.read_text())
+    except (OSError, ValueError):
+        copied = {}
     report: dict[str, list[str]] = {"new": [], "updated": [], "kept": []}
     for page in sorted(notebooks.glob("*.ipynb")):
         mine, current = work / page.name, digest(page)

@@ -19,15 +19,8 @@ PACKAGE = ROOT / "restorekit"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 LONGEST_FILE = 350
 
-# lowest layer first; a module may import its own layer and those below
-LAYERS = [
-    {"_check", "_random", "__init__"},
-    {"_convolution", "_linear", "kernels", "operators", "degradations", "metrics", "images", "weights"},
-    {"solvers", "nets"},
-    {"methods"},
-    {"experiments", "teach", "claims"},
-    {"cli", "__main__"},
-]
+# above the base (kernels, operators, pictures and every module not named here); a module imports its own layer and those below
+LAYERS = [{"solvers", "nets"}, {"methods"}, {"experiments", "teach"}, {"cli", "__main__"}]
 
 
 def names(requirements: list[str]) -> set[str]:
@@ -41,10 +34,8 @@ def direct_requirements() -> set[str]:
 
 
 def layer(module: str) -> int:
-    """The number of the layer of the top-level module of restorekit."""
-    found = [i for i, members in enumerate(LAYERS) if module in members]
-    assert found, f"restorekit.{module} stands in no layer: add it to LAYERS in {Path(__file__).name}"
-    return found[0]
+    """The number of the layer of a top-level module of restorekit; 0 is the base."""
+    return next((i for i, members in enumerate(LAYERS, start=1) if module in members), 0)
 
 
 def imports(path: Path) -> list[tuple[str, int]]:

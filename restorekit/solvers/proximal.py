@@ -166,7 +166,7 @@ class REDState:
 
 @dataclass(frozen=True)
 class RED:
-    """Regularisation by denoising, gradient descent (Romano, Elad and Milanfar 2017, Section 4).
+    """Regularisation by denoising, gradient descent (Romano, Elad and Milanfar 2017).
 
     Problem    min_x 1/2 |A x - y|^2 + lam/2 <x, x - D(x, sigma)>
     Update     x <- x - t (A^T (A x - y) + lam (x - D(x, sigma)))

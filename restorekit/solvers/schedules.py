@@ -27,7 +27,7 @@ def geometric(first: float, last: float, n: int) -> list[float]:
 
 
 def rho_schedule(sigmas: Sequence[float], lam: float, sigma: float) -> list[float]:
-    """rho_k = lam sigma^2 / sigma_k^2 (DPIR Eq. 6): the prox weight that gives the denoiser the strength sigma_k.
+    """rho_k = lam sigma^2 / sigma_k^2 (Zhang et al., DPIR, 2021): the prox weight that gives the denoiser the strength sigma_k.
 
     sigma: std of the noise in y; lam: weight of the prior in |A x - y|^2 / (2 sigma^2) + lam R(x). In this package's
     energy, 1/2 |A x - y|^2 + lam' R(x), that weight is lam' = lam sigma^2: `HQS(sigmas=sigmas, lam=lam * sigma**2)`.

@@ -7,8 +7,9 @@ from torch import Tensor
 
 from ..._check import check_image, check_scale, fail
 from ...kernels import align_centroid, centered_gaussian
-from ...operators import BlurDown, LinearOperator
+from ...operators import BlurDown, LinearOperator, operator_norm
 from ...solvers import PGD, Denoiser, run
+from ...solvers.proximal import start
 from .bicubic import bicubic
 
 
@@ -65,16 +66,21 @@ def tv_denoiser(n_iter: int = 50) -> Denoiser:
 
 
 def tv_deconvolve(
-    y: Tensor, operator: LinearOperator, lam: float = 1e-3, n_iter: int = 60, *, x0: Tensor | None = None, t: float = 1.0
+    y: Tensor, operator: LinearOperator, lam: float = 1e-3, n_iter: int = 60, *, x0: Tensor | None = None, t: float | None = None
 ) -> Tensor:
     """argmin_x 1/2 |A x - y|^2 + lam TV(x), by n_iter steps of accelerated `PGD` (Beck and Teboulle 2009b).
 
-    y: what was observed; operator: any A with |A|^2 <= 1/t, for example BlurDown(kernel, scale, padding); x0: start
-    (default: y, resized to the size of x). Returns the picture (B, C, H, W). lam grows with the noise: about 1e-3 for
-    noise of 1%.
+    y: what was observed; operator: any A, for example BlurDown(kernel, scale, padding); x0: start (default: y, resized
+    to the size of x); t: step size (default: 0.95 / |A|^2, by power iteration; |A| can exceed 1 where a border repeats
+    pixels). Returns the picture (B, C, H, W). lam grows with the noise: try 1e-3 at 1%.
     """
+    x = start(operator, y, x0)
+    if t is None:
+        shape = (x.shape[0], 1, x.shape[-2], x.shape[-1])
+        norm = operator_norm(operator, shape, generator=torch.Generator().manual_seed(0), n_iter=30, dtype=x.dtype)
+        t = 0.95 / norm**2
     solver = PGD(operator, y, tv_denoiser(20), lam, t, accelerated=True)
-    return run(solver, n_iter, solver.init(x0)).image
+    return run(solver, n_iter, solver.init(x)).image
 
 
 def generic_deconvolution(
@@ -92,7 +98,8 @@ def generic_deconvolution(
 
     The second trivial baseline of blind super-resolution: what a fixed kernel gains over bicubic is no merit of kernel
     estimation. width: std in high-resolution pixels, by default `generic_width(scale)`. align: as in `bicubic`, so that
-    both results lie on one grid; size likewise. lam suits pictures with no noise but the rounding to 8 bit. Source: MLMC compares with such fixed-kernel methods in Table 1.
+    both results lie on one grid; size likewise. lam suits pictures
+    with no noise but the rounding to 8 bit.
     """
     s = check_scale(scale)
     std = generic_width(s) if width is None else width

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ._check import check_image, check_kernel, check_like, fail
+from .kernels import kernel_moments, pad_kernel
 
 _WINDOW, _SIGMA = 11, 1.5  # SSIM's Gaussian window
 _C1, _C2 = 0.01**2, 0.03**2  # SSIM's stabilisers for pictures of range 1
@@ -145,13 +146,7 @@ def _common_size(k: Tensor, ref: Tensor) -> tuple[Tensor, Tensor]:
     if ref.shape[0] not in (1, k.shape[0]):
         fail(f"{k.shape[0]} kernels and {ref.shape[0]} references", "as many, or one reference", "use ref[:1] or repeat it")
     height, width = (max(a, b) for a, b in zip(k.shape[-2:], ref.shape[-2:], strict=True))
-    return _centre_pad(k.double(), height, width), _centre_pad(ref.double(), height, width)
-
-
-def _centre_pad(k: Tensor, height: int, width: int) -> Tensor:
-    kh, kw = k.shape[-2:]
-    top, left = height // 2 - kh // 2, width // 2 - kw // 2
-    return F.pad(k, (left, width - kw - left, top, height - kh - top))
+    return pad_kernel(k.double(), (height, width)), pad_kernel(ref.double(), (height, width))
 
 
 def _aligned_l1(k: Tensor, ref: Tensor, reach: int) -> Tensor:
@@ -184,11 +179,4 @@ def _width(k: Tensor, floor: float) -> Tensor:
         ring = torch.cat([k[:, 0, 0], k[:, 0, -1], k[:, 0, 1:-1, 0], k[:, 0, 1:-1, -1]], 1)
         k = (k - ring.median(1).values.clamp_min(0).view(-1, 1, 1, 1)).clamp_min(0)
     k = torch.where(k < floor * k.amax((1, 2, 3), keepdim=True), 0.0, k)
-    mass = k.sum((1, 2, 3))
-    spread = torch.zeros_like(mass)
-    for dim in (2, 3):
-        profile = k.sum(5 - dim).squeeze(1) / mass[:, None]
-        at = torch.arange(k.shape[dim], dtype=k.dtype, device=k.device)
-        mean = (profile * at).sum(1, keepdim=True)
-        spread = spread + (profile * (at - mean).square()).sum(1)
-    return (spread / 2).sqrt()
+    return (kernel_moments(k)[2].diagonal(dim1=1, dim2=2).sum(1) / 2).clamp_min(0).sqrt()

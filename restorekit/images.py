@@ -96,7 +96,9 @@ def dataset(name: str | os.PathLike[str]) -> Dataset:
     twice = sorted({n for n in names if names.count(n) > 1})
     if not files or twice:
         got = f"{folder} with two files named {twice[0]!r}" if twice else f"{folder} without a picture"
-        fail(got, f"a folder of pictures ({', '.join(SUFFIXES)}), each name once", "put the pictures directly into it")
+        inner = ", ".join(sorted(f"{name}/{f.name}" for f in folder.iterdir() if f.is_dir()))
+        fix = f"name a folder inside it: {inner}" if inner else "put the pictures directly into it"
+        fail(got, f"a folder of pictures ({', '.join(SUFFIXES)}), each name once", fix)
     return Dataset(str(name), [Picture(f.stem, f) for f in files])
 
 

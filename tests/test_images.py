@@ -264,8 +264,10 @@ def test_dataset(tmp_path, monkeypatch):
         dataset("mine")
     with pytest.raises(KeyError, match="choose one"):
         pictures["zebra"]
-    with pytest.raises(ValueError, match="without a picture"):
+    with pytest.raises(ValueError, match="without a picture.*directly into it"):
         dataset(folder / "deeper")
+    with pytest.raises(ValueError, match="inside it: .*mine"):
+        dataset(tmp_path)
     (folder / "a.png").write_bytes(encode(RGB8, "PNG"))
     with pytest.raises(ValueError, match="two files named 'a'"):
         dataset(folder)

@@ -78,6 +78,10 @@ class Trace:
     def __len__(self) -> int:
         return len(self._states)
 
+    def __bool__(self) -> bool:
+        """True even when empty, so that `if callback:` calls it."""
+        return True
+
     def __getitem__(self, index: Any) -> Any:
         return self._states[index]
 

@@ -243,6 +243,9 @@ def test_load_refuses_what_is_not_a_state(tmp_path: Path) -> None:
     for name in ("garbage.pt", "code.pt"):
         with pytest.raises(ValueError, match="damaged or not a state"):
             load_state(tmp_path / name)
+    torch.save({"format": "restorekit-state-1", "value": print}, tmp_path / "trojan.pt")
+    with pytest.raises(ValueError, match="damaged or not a state"):
+        load_state(tmp_path / "trojan.pt")
     torch.save({"weights": torch.ones(2)}, tmp_path / "other.pt")
     with pytest.raises(ValueError, match="another kind"):
         load_state(tmp_path / "other.pt")

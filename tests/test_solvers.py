@@ -115,6 +115,13 @@ def test_pgd_descends_for_steps_up_to_one_over_the_norm_and_fista_is_faster() ->
     fast = run(PGD(A, y, tv_denoiser(100), 0.01, t, accelerated=True), 40, record=f).history["energy"]
     assert all(b <= a + 1e-6 for a, b in zip(plain, plain[1:], strict=False))
     assert fast[-1] < plain[-1]
+    solver = PGD(A, y, tv_denoiser(5), 0.01, t, accelerated=True)
+    first = solver.step(solver.init())
+    second = solver.step(first)
+    assert torch.equal(first.z, first.x)  # FISTA starts without momentum
+    golden = (1 + 5**0.5) / 2
+    assert first.m == pytest.approx(golden) and second.m == pytest.approx((1 + (1 + 4 * golden**2) ** 0.5) / 2)
+    assert torch.allclose(second.z, second.x + (golden - 1) / second.m * (second.x - first.x))
 
 
 def test_pgd_with_too_long_a_step_diverges() -> None:

@@ -86,6 +86,7 @@ def super_resolve_blind(
     sigma: float | None = None,
     generator: torch.Generator,
     callback: Callable[[int, MLMCState], None] | None = None,
+    progress: bool = False,
 ) -> Result:
     """x and k with y = (x * k) down s + n, from y alone (MLMC Eq. 1); scale 1 is blind deblurring.
 
@@ -96,13 +97,13 @@ def super_resolve_blind(
     the border, 'reflect', 'circular', 'replicate' or 'zero'. kernel_size: odd, default 4 s + 3 (15 at scale 1).
     kernel_prior: distribution of kernels, default Gaussians of variance [0.175 s, 2.5 s] px^2; its centroid must be that
     of `align`. sigma: noise std in [0, 1] if it is known, otherwise estimated (Eq. 36). callback(i, state) sees each outer step's
-    MLMCState. Ctrl-C returns the best so far with `.interrupted`. Raises ValueError or TypeError for bad input.
+    MLMCState; progress shows a bar with the remaining time. Ctrl-C returns the best so far with `.interrupted`. Raises ValueError or TypeError for bad input.
     """
     learner = blind_solver(
         y, scale, method=method, preset=preset, align=align, padding=padding, kernel_size=kernel_size,
         kernel_prior=kernel_prior, sigma=sigma, generator=generator,
     )  # fmt: skip
-    return finish(learner, run(learner, learner.total_steps, record=RECORD, callback=callback))
+    return finish(learner, run(learner, learner.total_steps, record=RECORD, callback=callback, progress=progress))
 
 
 RECORD = {"loss": lambda state: state.loss, "sigma": lambda state: state.sigma}

@@ -89,8 +89,12 @@ def test_clean_outputs_hold_nothing_of_one_run():
         nbformat.v4.new_output("display_data", data={**view, "image/png": "aGk="}, metadata={"image/png": {"alt": "seen"}}),
         nbformat.v4.new_output("display_data", data=view),
     ]
-    cell = nbformat.v4.new_code_cell("x", outputs=outputs, metadata={"execution": {"iopub.status.busy": "2026-01-01"}, "tags": ["a"], "trusted": True})
-    notebook = build.normalize(nbformat.v4.new_notebook(cells=[cell], metadata={"widgets": {}, "language_info": {"version": "3.11.0"}}))
+    cell = nbformat.v4.new_code_cell(
+        "x", outputs=outputs, metadata={"execution": {"iopub.status.busy": "2026-01-01"}, "tags": ["a"], "trusted": True}
+    )
+    notebook = build.normalize(
+        nbformat.v4.new_notebook(cells=[cell], metadata={"widgets": {}, "language_info": {"name": "python", "version": "3.11.0"}})
+    )
     (kept,) = notebook.cells[0].outputs
     assert kept.data == {"image/png": "aGk="} and kept.metadata == {"image/png": {"alt": "seen"}}
     assert notebook.cells[0].metadata == {"tags": ["a"]}

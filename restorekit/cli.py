@@ -1,0 +1,39 @@
+"""The command line: `python -m restorekit restore | degrade | experiments`.
+
+Exit codes: 0 done, 1 something failed on the way, 2 bad input (said in one sentence), 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from . import __version__
+from .commands import UserError, degrade, experiments, restore
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; argv: the words after the program's name (default: those of the process)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        args = _parser().parse_args(arguments)
+        args.argv = arguments
+        return int(args.run(args))
+    except UserError as error:
+        print(f"restorekit: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nStopped before there was anything to keep.", file=sys.stderr)
+        return 130
+    except SystemExit as exit:  # argparse, after --help or a word it does not know
+        return exit.code if isinstance(exit.code, int) else 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="restorekit", description="Restore pictures, degrade them, rerun the papers' experiments.")
+    parser.add_argument("--version", action="version", version=f"restorekit {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for module in (restore, degrade, experiments):
+        module.add_parser(commands)
+    return parser

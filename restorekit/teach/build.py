@@ -11,6 +11,7 @@ import argparse
 import difflib
 import hashlib
 import os
+import re
 import sys
 import time
 from collections import Counter
@@ -29,6 +30,7 @@ from .cards import measure_page
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+PROGRESS = re.compile(r"\d+%\|.*\[")  # a bar such as "40%|##   | 10/25 [00:04<00:06]"
 KEPT = ("tags", "slideshow", "nbgrader")  # cell metadata that both files hold
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
@@ -85,7 +87,7 @@ def clean_output(output: Any) -> Any | None:
     data = output.get("data", {})
     if WIDGET_VIEW in data:
         del data[WIDGET_VIEW]
-        return output if data else None
+        return None if not data or PROGRESS.search(str(data.get("text/plain", ""))) else output
     return output
 
 

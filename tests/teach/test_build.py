@@ -132,3 +132,11 @@ def test_progress_bars_on_stderr_are_no_warning(source):
     source.write_text(PAGE.replace("x = 2", "x = 2\nfrom tqdm import tqdm\nfor _ in tqdm(range(3)): pass"))
     build.execute(source)
     assert stored(source).cells[1].outputs == []
+
+
+def test_progress_bars_are_not_stored_but_other_widgets_keep_their_text():
+    view = {build.WIDGET_VIEW: {}}
+    bar = nbformat.v4.new_output("display_data", {**view, "text/plain": "  0%|          | 0/25 [00:00<?, ?it/s]"})
+    panel = nbformat.v4.new_output("display_data", {**view, "text/plain": "Choice of a picture, 50% done"})
+    assert build.clean_output(bar) is None
+    assert build.clean_output(panel).data == {"text/plain": "Choice of a picture, 50% done"}

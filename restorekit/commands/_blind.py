@@ -111,9 +111,10 @@ def _check_memory(args: argparse.Namespace, y: Tensor) -> None:
     need = BYTES_ANYWAY + BYTES[args.preset] * args.scale**2 * y.shape[-2] * y.shape[-1]
     have = _free_memory() if y.device.type == "cpu" else None
     if have is not None and need > have:
+        advice = _crop_advice(y, (have - BYTES_ANYWAY) / (need - BYTES_ANYWAY))
         raise UserError(
             f"Got a picture of {_size(y)} that needs about {need / 1e9:.1f} GB of memory with preset {args.preset} "
-            f"at scale {args.scale}. Allowed: {have / 1e9:.1f} GB, what is free. Fix: restore a part, {_crop_advice(y, have / need)}."
+            f"at scale {args.scale}. Allowed: {have / 1e9:.1f} GB, what is free. Fix: restore a part, {advice}."
         )
 
 
@@ -134,7 +135,7 @@ def _free_memory() -> int | None:
 def _crop_advice(y: Tensor, share: float) -> str:
     """A crop in the middle of the picture with less than `share` of its pixels."""
     h, w = y.shape[-2:]
-    height, width = (max(16, int(side * (0.8 * min(share, 1.0)) ** 0.5) // 8 * 8) for side in (h, w))
+    height, width = (max(16, int(side * (0.8 * min(max(share, 0.0), 1.0)) ** 0.5) // 8 * 8) for side in (h, w))
     return f"--crop {max(0, h - height) // 2},{max(0, w - width) // 2},{min(height, h)},{min(width, w)}"
 
 

@@ -63,9 +63,8 @@ def _run(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 1
-    print(
-        f"\nStored as {export_results(args.name, args.size, run.rows, folder=args.out)}: {len(run.rows)} cells, {run.computed} computed now."
-    )
+    path = export_results(args.name, args.size, run.rows, folder=args.out)
+    print(f"\nStored as {path}: {len(run.rows)} cells, {run.computed} computed now.")
     return 0
 
 
@@ -78,9 +77,7 @@ def _show(args: argparse.Namespace) -> int:
     stamp, machine = results.stamp, results.stamp["environment"]
     print(markdown(module.summarize(results.rows)))
     seeds = ", ".join(map(str, stamp["seeds"]))
-    print(
-        f"\n{args.size}: {stamp['rows']} cells, seeds {seeds}; {stamp['date']}; {machine['cpu']}, one thread a cell; torch {machine['torch']}."
-    )
+    print(f"\n{args.size}: {stamp['rows']} cells, seeds {seeds}; {stamp['date']}; {machine['cpu']}, torch {machine['torch']}.")
     print(f"Made by: {stamp['command']}")
     return 0
 

@@ -83,6 +83,17 @@ def published(dataset: str = "Set5") -> dict[tuple[str, int], float]:
         return {(row["method"], int(row["scale"])): float(row["psnr"]) for row in csv.DictReader(file) if row["dataset"] == dataset}
 
 
+def loss_curves(rows: Sequence[Mapping[str, Any]], scales: Sequence[int]) -> dict[str, tuple[list[float], list[float]]]:
+    """For plots: "method, x2" -> (offsets in px, mean loss in dB)."""
+    curves: dict[str, tuple[list[float], list[float]]] = {}
+    for row in summarize(rows):
+        if row["scale"] in scales:
+            offsets, losses = curves.setdefault(f"{row['method']}, x{row['scale']}", ([], []))
+            offsets.append(row["offset"])
+            losses.append(row["loss"])
+    return curves
+
+
 def beside_print(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """For each scale: the printed bicubic row, ours displaced and aligned, and the printed MLMC row (Set5, MLMC Table 1)."""
     printed, mine = published(), {(r["scale"], r["offset"]): r for r in summarize(rows) if r["method"] == "bicubic"}

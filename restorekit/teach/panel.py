@@ -30,14 +30,14 @@ class Panel(widgets.VBox):
         self.controls, self.text, self.error, self.alt = controls, text, "", ""
         self.serial, self._silent = next(_NUMBERS), False
         self.defaults = {name: control.value for name, control in controls.items()}
-        self.image = widgets.Image(format="png")
-        self.message = widgets.HTML()
-        self.image.value, self.alt = self.render()
-        self.image.tooltip = self.alt
+        # flex-start: a box stretches its children, which would blur the pixels
+        self.image = widgets.Image(format="png", layout=widgets.Layout(align_self="flex-start", max_width="100%"))
+        self.spoken, self.message = widgets.HTML(), widgets.HTML()
+        self.display(*self.render())
         for control in controls.values():
             control.observe(self._moved, names="value")
         head = [widgets.HTMLMath(f"<b>{escape(question)}</b>")] if question else []
-        super().__init__([*head, *controls.values(), *extra, self.image, self.message])
+        super().__init__([*head, *controls.values(), *extra, self.image, self.spoken, self.message])
         _LIVE.add(self)
 
     def render(self) -> tuple[bytes, str]:
@@ -57,12 +57,23 @@ class Panel(widgets.VBox):
     def redraw(self) -> None:
         """Draw again; an error is shown under the picture and kept in `.error`."""
         try:
-            frame, self.alt = self.render()
+            frame, alt = self.render()
         except Exception as error:  # a widget callback must not die silently in the kernel's log
             self.say(error)
             return
         self.error = self.message.value = ""
-        self.image.value, self.image.tooltip = frame, self.alt
+        self.display(frame, alt)
+
+    def display(self, frame: bytes, alt: str) -> None:
+        """Put a picture and its alt text on the screen."""
+        self.image.value, self.alt = frame, alt
+        # an Image widget has no alt attribute, and its view fails in JupyterLab with a tooltip: text for screen readers only
+        self.spoken.value = f'<span role="status" style="position: absolute; clip-path: inset(50%); width: 1px">{escape(alt)}</span>'
+
+    def _spoken(self) -> str:
+        # an Image has no alt text, and a tooltip on it breaks its view in the browser: screen readers get a hidden line
+        hidden = "position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%)"
+        return f'<span role="status" style="{hidden}">{escape(self.alt)}</span>'
 
     def say(self, error: Exception) -> None:
         """Show an error, escaped, under the picture and keep it in `.error`."""

@@ -69,7 +69,10 @@ class Trace:
             return {name: function(state) for name, function in self._fields.items()}
         found = vars(state) if not is_dataclass(state) else {f.name: getattr(state, f.name) for f in dataclass_fields(state)}
         if self._fields is None:
-            return {n: v for n, v in found.items() if isinstance(v, Tensor | float | int) and n != "step"}
+            kept = {n: v for n, v in found.items() if isinstance(v, Tensor | float | int) and n != "step"}
+            if not kept:
+                fail(f"a {type(state).__name__} without tensors or numbers", "a state with some", "name them: Trace(fields=...)")
+            return kept
         missing = [name for name in self._fields if not hasattr(state, name)]
         if missing:
             fail(f"field {missing[0]!r}", f"the fields of the state: {', '.join(found)}", "choose one of these, or hand in name: function")

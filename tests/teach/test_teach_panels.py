@@ -94,7 +94,7 @@ def test_mimebundle_is_static_too():
     data, metadata = panel._repr_mimebundle_()
     assert data["text/plain"] == "Explorer of brightness" and "application/vnd.jupyter.widget-view+json" in data
     assert base64.b64decode(data["image/png"]) == panel.frame and len(metadata["image/png"]["alt"]) >= 15
-    assert panel.image.tooltip == panel.alt
+    assert panel.alt in panel.spoken.value and panel.image.tooltip is None, "a tooltip breaks the Image view of JupyterLab"
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,11 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = "01_degradation_modelling"
 PATIENCE = 180_000  # milliseconds; only a failure waits that long
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# news and update checks would cover the page with a dialog; windowing leaves out the cells below the screen
+SETTINGS = {
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    "notebook-extension/tracker": {"windowingMode": "none"},
+}
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
 
 
@@ -51,11 +56,13 @@ def up_to_first_explorer(path: Path):
 
 @pytest.fixture
 def lab(tmp_path):
-    """A running JupyterLab: (address, token). News and update checks are off: their dialog would cover the page."""
-    work, settings = tmp_path / "work", tmp_path / "settings" / "@jupyterlab" / "apputils-extension"
+    """A running JupyterLab with the start of PAGE: (address, token)."""
+    work = tmp_path / "work"
     work.mkdir()
-    settings.mkdir(parents=True)
-    (settings / "notification.jupyterlab-settings").write_text('{"fetchNews": "false", "checkForUpdates": false}')
+    for extension, settings in SETTINGS.items():
+        path = tmp_path / "settings" / "@jupyterlab" / f"{extension}.jupyterlab-settings"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(settings))
     nbformat.write(up_to_first_explorer(build.NOTEBOOKS / f"{PAGE}.ipynb"), work / "page.ipynb")
     spec = importlib.util.spec_from_file_location("restorekit_run", ROOT / "run.py")
     run = importlib.util.module_from_spec(spec)

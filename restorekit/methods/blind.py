@@ -97,7 +97,8 @@ def super_resolve_blind(
     the border, 'reflect', 'circular', 'replicate' or 'zero'. kernel_size: odd, default 4 s + 3 (15 at scale 1).
     kernel_prior: distribution of kernels, default Gaussians of variance [0.175 s, 2.5 s] px^2; its centroid must be that
     of `align`. sigma: noise std in [0, 1] if it is known, otherwise estimated (Eq. 36). callback(i, state) sees each outer step's
-    MLMCState; progress shows a bar with the remaining time. Ctrl-C returns the best so far with `.interrupted`. Raises ValueError or TypeError for bad input.
+    MLMCState; progress shows a bar with the remaining time. Ctrl-C returns the best so far with `.interrupted`. Raises
+    ValueError or TypeError for bad input.
     """
     learner = blind_solver(
         y, scale, method=method, preset=preset, align=align, padding=padding, kernel_size=kernel_size,

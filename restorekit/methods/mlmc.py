@@ -19,7 +19,7 @@ from torch.optim import Adam, Optimizer
 
 from .._check import check_choice, check_probability
 from .._random import rand, randn
-from ..kernels import KernelPrior
+from ..kernels import KernelPrior, kernel_moments
 from ..nets import KernelNet, SkipNet
 from ..operators import BlurDown
 from .baselines.bicubic import bicubic
@@ -27,6 +27,7 @@ from .mlmc_presets import PAPER, WEIGHT_RULES, MLMCSettings
 from .spectral import SpectralPrior, spectral_prior
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+START_SAMPLES = 200  # whose mean the kernel net starts at, where the settings ask for it
 
 
 def sample_kernels(prior: KernelPrior, n: int, *, generator: torch.Generator, like: Tensor | None = None) -> Tensor:
@@ -211,7 +212,12 @@ class MLMC:
         with torch.no_grad():
             self._x = self._image()
         self._variance = noise_variance(y, c.sigma_floor)
-        self._warm_up()
+        if settings.start_at_mean:
+            samples = sample_kernels(self.prior, START_SAMPLES, generator=generator, like=y)
+            mean = samples.mean(0, keepdim=True)
+            if settings.hold_spread:
+                self.kernel_net.spread = kernel_moments(mean)[2].diagonal(dim1=1, dim2=2).sum().item()
+            self.kernel_net.start_at(self.z_k, mean)
 
     @property
     def total_steps(self) -> int:
@@ -237,15 +243,6 @@ class MLMC:
 
     def _draw(self) -> Tensor:
         return sample_kernels(self.prior, self.settings.samples, generator=self._generator, like=self._y)
-
-    def _warm_up(self) -> None:
-        """Steps of the kernel net towards samples of the prior, all of one weight."""
-        optimizer = self._optimizers["mcka"]
-        for _ in range(self.settings.warm_up):
-            samples = self._draw()
-            optimizer.zero_grad()
-            (self.kernel_net(self.z_k) - samples).square().sum((1, 2, 3)).mean().backward()
-            optimizer.step()
 
     def step(self) -> MLMCState:
         """MLMC Algorithm 1, one pass of the outer loop: MCKA, then MLAO. Returns a detached snapshot."""
@@ -318,6 +315,7 @@ class MLMC:
             "optimizers": {name: deepcopy(o.state_dict()) for name, o in self._optimizers.items()},
             "tensors": {name: getattr(self, name).clone() for name in self._TENSORS},
             "plain": {name: getattr(self, name) for name in self._PLAIN},
+            "spread": self.kernel_net.spread,
             "pool": {"kernels": self.prior.pool, "probabilities": self.prior.probabilities}
             if isinstance(self.prior, SpectralPrior)
             else {},
@@ -334,6 +332,7 @@ class MLMC:
             setattr(self, name, state["tensors"][name].to(self._y.device).clone())
         for name in self._PLAIN:
             setattr(self, name, state["plain"][name])
+        self.kernel_net.spread = state["spread"]
         if isinstance(self.prior, SpectralPrior):
             self.prior = SpectralPrior(
                 self.prior.size, self.prior.centroid, *(state["pool"][name].to(self._y.device) for name in ("kernels", "probabilities"))

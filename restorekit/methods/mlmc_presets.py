@@ -43,7 +43,8 @@ class MLMCSettings:
     mlao: bool = True
     # ours, not in the paper
     spectral: bool = False  # the sampler draws from the kernels that the picture's power spectrum supports
-    warm_up: int = 0  # steps of the kernel net on random samples before the first outer step
+    hold_spread: bool = False  # the kernel net's trace of covariance stays at the prior's mean
+    start_at_mean: bool = False  # the kernel net starts at the mean of the prior's samples, not at random
     kernel_from: int = 0  # outer steps before the kernel steps of MLAO begin: the picture must have formed
     guided: bool = False  # the image net also sees the bicubic enlargement of y, not noise alone
     jitter: float = 0.0  # std of the noise added to the image net's input at each step
@@ -71,7 +72,8 @@ BALANCED = replace(
     lr_kernel=1e-4,
     spectral=True,
     guided=True,
-    warm_up=100,
+    start_at_mean=True,
+    hold_spread=True,
     kernel_from=10,
     jitter=0.03,
     average_from=0.6,

@@ -16,12 +16,13 @@ from .._check import fail
 from .._random import rand
 from ..kernels import KernelPrior
 
-SEGMENT = 64  # low-resolution pixels: side of the windows whose periodograms are averaged
+SEGMENT = 32  # low-resolution pixels: side of the windows whose periodograms are averaged
 ALPHA = (2.4, 0.3)  # mean and std of the exponent of |f|
 ALPHAS = (1.5, 1.8, 2.1, 2.4, 2.7, 3.0, 3.3)
 SIGMAS = (0.0, 2 / 255, 6 / 255, 18 / 255)  # noise levels tried where none is given
+SECTORS = 6  # of directions, each with an amplitude of its own: pictures have edges in some directions only
 QUANTISATION = 1 / 12 / 255**2
-EVIDENCE = 25.0  # independent frequencies that the misspecified model is worth, whatever the picture's size
+EVIDENCE = 80.0  # independent frequencies that the misspecified model is worth, whatever the picture's size
 
 
 def periodogram(y: Tensor) -> tuple[Tensor, float]:
@@ -43,37 +44,41 @@ def spectral_evidence(y: Tensor, kernels: Tensor, scale: int, *, sigma: float | 
     """log p(spectrum of y | k) for each kernel (n, 1, kh, kw), up to a constant, tempered; (n,) float64.
 
     Whittle's likelihood -sum_f [log S(f) + I(f)/S(f)] of the periodogram I under S = A sum_aliases |f|^-alpha |K(f)|^2 + v,
-    A at its maximum, alpha and (where sigma is not given) the noise variance v summed over a grid. The mean over
-    frequencies is multiplied by EVIDENCE, far below their number: real spectra stray from the model together.
+    A at its maximum in each sector of directions, alpha and (where sigma is not given) the noise variance v summed over a grid. The mean
+    over frequencies is multiplied by EVIDENCE, far below their number: real spectra stray from the model together.
     """
     measured, share = periodogram(y)
     h, w = measured.shape[0], min(SEGMENT, y.shape[-1])
     rows, cols = (torch.fft.fftfreq(scale * n, dtype=torch.float64, device=y.device) for n in (h, w))
     radius = (rows[:, None].square() + cols[None].square() + (0.5 / (scale * max(h, w))) ** 2).sqrt()
     power = torch.fft.fft2(kernels[:, 0].double(), s=(scale * h, scale * w)).abs().square().float()
-    low_rows, low_cols = torch.fft.fftfreq(h, device=y.device).abs(), torch.fft.rfftfreq(w, device=y.device)[: w // 2 + 1].abs()
+    low_rows, low_cols = torch.fft.fftfreq(h, device=y.device), torch.fft.rfftfreq(w, device=y.device)
     # the lowest frequencies carry the scene, and the two axes the jump between opposite borders
-    keep = (low_rows[:, None] > 1.5 / h) & (low_cols[None] > 1.5 / w)
-    seen = measured.float()[keep][None]
+    keep = (low_rows.abs()[:, None] > 1.5 / h) & (low_cols[None] > 1.5 / w)
+    angle = torch.atan2(low_rows[:, None].expand_as(keep), low_cols[None].expand_as(keep))
+    sector = ((angle / torch.pi + 0.5) * SECTORS).long().clamp(0, SECTORS - 1)
+    parts = [keep & (sector == i) for i in range(SECTORS)]
+    seen = measured.float()
     levels = SIGMAS if sigma is None else (sigma,)
     scores = []
     for alpha in ALPHAS:
         folded = (radius.pow(-alpha).float() * power).reshape(-1, scale, h, scale, w).mean((1, 3))
-        model = folded[..., : w // 2 + 1][:, keep]
+        model = folded[..., : w // 2 + 1]
         for level in levels:
-            score = _whittle(seen, model, (level**2 + QUANTISATION) * share)
+            noise = (level**2 + QUANTISATION) * share
+            score = torch.stack([_whittle(seen[part][None], model[:, part], noise) for part in parts if part.any()]).sum(0) / keep.sum()
             scores.append(EVIDENCE * score.double() - 0.5 * ((alpha - ALPHA[0]) / ALPHA[1]) ** 2)
     return torch.logsumexp(torch.stack(scores), 0)
 
 
 def _whittle(seen: Tensor, model: Tensor, noise: float) -> Tensor:
-    """max over A of the mean Whittle log-likelihood of A model + noise, for each row of model."""
+    """max over A of the Whittle log-likelihood of A model + noise, for each row of model."""
     amplitude = (seen / model).median(1, keepdim=True).values
     for _ in range(8):
         spectrum = amplitude * model + noise
         amplitude = amplitude * (model * seen / spectrum.square()).sum(1, keepdim=True) / (model / spectrum).sum(1, keepdim=True)
     spectrum = amplitude * model + noise
-    return -(spectrum.log() + seen / spectrum).mean(1)
+    return -(spectrum.log() + seen / spectrum).sum(1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,6 @@ Size smoke takes one bundled picture; quick and paper read Set5, Set14 and BSD68
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
 import zlib
@@ -58,7 +57,15 @@ def cells(size: str) -> list[Cell]:
     methods = [*METHODS, "balanced"] if size == "paper" else list(METHODS)
     made = []
     for source, names in sources.items():
-        made += grid(table=NAME, method=methods, dataset=source, image=list(names), degradation=list(GRIDS), seed=seeds, side=48 if size == "smoke" else SIDE)
+        made += grid(
+            table=NAME,
+            method=methods,
+            dataset=source,
+            image=list(names),
+            degradation=list(GRIDS),
+            seed=seeds,
+            side=48 if size == "smoke" else SIDE,
+        )
     return made
 
 
@@ -134,7 +141,11 @@ def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(row[name] for name in ("dataset", "image", "degradation", "seed"))
 
 
-def _peak_mb() -> float:
+def _peak_mb() -> float | None:
+    try:
+        import resource
+    except ImportError:  # not on this system
+        return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1e6 if sys.platform == "darwin" else 1e3)
 

@@ -15,7 +15,7 @@ from ._html import table
 from .sizes import SIZES, size
 
 VERDICTS = ("holds", "holds in part", "does not hold here", "undecided", "cannot be tested at this size")
-_TINTS = dict(zip(VERDICTS, ("#E3F1EA", "#FFF3DA", "#FBE5DC", "#EEEEEE", "#EEEEEE"), strict=True))
+_EDGES = dict(zip(VERDICTS, ("#009E73", "#E69F00", "#D55E00", "#767676", "#767676"), strict=True))
 
 
 def difference(a: Any, b: Any) -> float:
@@ -96,7 +96,7 @@ class Claim:
         return "\n".join(f"{name}: {value}" for name, value in self.rows)
 
     def _repr_html_(self) -> str:
-        style = f"background:{_TINTS[self.verdict]};color:#222222;border-left:4px solid #555555"
+        style = f"border-left:6px solid {_EDGES[self.verdict]}"
         return table([(name, [value]) for name, value in self.rows], style=style)
 
 

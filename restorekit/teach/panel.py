@@ -70,11 +70,6 @@ class Panel(widgets.VBox):
         # an Image widget has no alt attribute, and its view fails in JupyterLab with a tooltip: text for screen readers only
         self.spoken.value = f'<span role="status" style="position: absolute; clip-path: inset(50%); width: 1px">{escape(alt)}</span>'
 
-    def _spoken(self) -> str:
-        # an Image has no alt text, and a tooltip on it breaks its view in the browser: screen readers get a hidden line
-        hidden = "position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%)"
-        return f'<span role="status" style="{hidden}">{escape(self.alt)}</span>'
-
     def say(self, error: Exception) -> None:
         """Show an error, escaped, under the picture and keep it in `.error`."""
         self.error = f"{type(error).__name__}: {error}"
@@ -144,7 +139,7 @@ def _stops(control: widgets.Widget, default: Any) -> list[Any]:
 
 def button(text: str, action: Callable[..., Any], tip: str = "") -> widgets.Button:
     """A small button that calls action() when it is pressed."""
-    made = widgets.Button(description=text, tooltip=tip or text, layout=widgets.Layout(width="auto"))
+    made = widgets.Button(description=text, tooltip=tip or text, layout=widgets.Layout(width="auto", align_self="flex-start"))
     made.on_click(lambda _: action())
     return made
 

@@ -11,6 +11,26 @@ from .exercises import Exercise, exercise
 
 RAMP = 40.0  # gray levels that the light falls off across the patch of `noise_std`
 NOISE = 5.0  # its noise, gray levels
+QUIZ = [
+    (
+        "A kernel's spectrum has zeros. Which remedy recovers the picture's detail at these frequencies?",
+        ["Wiener with a small rho", "more iterations", "none of these: only a prior can fill it in"],
+        2,
+        "What was multiplied by zero is not in the data.",
+    ),
+    (
+        "A restored picture rings along its four borders and nowhere else. What do you suspect first?",
+        ["the noise level", "the boundary rule", "the width of the kernel"],
+        1,
+        "A wrong kernel rings at every edge; a wrong boundary rule rings at the frame.",
+    ),
+    (
+        "The bicubic row of a paper lies 5 dB below yours. What do you check first?",
+        ["the offset of its grid", "its noise", "its random seed"],
+        0,
+        "Section 9: a few pixels of offset cost that much.",
+    ),
+]
 
 
 def convolution() -> Exercise:

@@ -20,7 +20,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 LONGEST_FILE = 350
 
 # above the base (kernels, operators, pictures and every module not named here); a module imports its own layer and those below
-LAYERS = [{"solvers", "nets"}, {"methods"}, {"experiments", "teach"}, {"cli", "__main__"}]
+LAYERS = [{"solvers", "nets"}, {"methods"}, {"experiments", "teach"}, {"cli", "commands", "__main__"}]
 
 
 def names(requirements: list[str]) -> set[str]:

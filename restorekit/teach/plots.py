@@ -48,7 +48,17 @@ def plot_lines(
         if spread and name in spread:
             low, high = spread[name]
             ax.fill_between(x, _values(low), _values(high), color=PALETTE[i], alpha=0.18, linewidth=0)
-    for text, at in (marks or {}).items():
+    _mark(ax, marks or {})
+    ax.set(xlabel=xlabel, ylabel=ylabel, title=title, xscale="log" if logx else "linear", yscale="log" if logy else "linear")
+    _legend(ax, len(lines))
+    if stamp:
+        figure.supxlabel(stamp, x=0.99, ha="right", fontsize=FONT - 1, color=FAINT)
+    return Picture(figure, alt=alt)
+
+
+def _mark(ax: Any, marks: Mapping[str, float]) -> None:
+    """Dotted vertical lines with their text at the top."""
+    for text, at in marks.items():
         ax.axvline(at, color=FAINT, linestyle=":", linewidth=1.2)
         ax.annotate(
             text,
@@ -60,18 +70,13 @@ def plot_lines(
             size=FONT - 1,
             color=FAINT,
         )
-    ax.set(xlabel=xlabel, ylabel=ylabel, title=title, xscale="log" if logx else "linear", yscale="log" if logy else "linear")
-    if len(lines) > 1:
-        ax.legend(
-            fontsize=FONT - 1,
-            frameon=False,
-            handlelength=3.2,
-            loc="best" if len(lines) < 4 else "center left",
-            bbox_to_anchor=None if len(lines) < 4 else (1.0, 0.5),
-        )
-    if stamp:
-        figure.supxlabel(stamp, x=0.99, ha="right", fontsize=FONT - 1, color=FAINT)
-    return Picture(figure, alt=alt)
+
+
+def _legend(ax: Any, count: int) -> None:
+    """A legend for two or more lines: inside while there is room, beside the axes from four on."""
+    if count > 1:
+        place: dict[str, Any] = {"loc": "best"} if count < 4 else {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+        ax.legend(fontsize=FONT - 1, frameon=False, handlelength=3.2, **place)
 
 
 def plot_history(

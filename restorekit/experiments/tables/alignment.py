@@ -83,6 +83,12 @@ def published(dataset: str = "Set5") -> dict[tuple[str, int], float]:
         return {(row["method"], int(row["scale"])): float(row["psnr"]) for row in csv.DictReader(file) if row["dataset"] == dataset}
 
 
+def find(rows: Sequence[Mapping[str, Any]], size: str, **wanted: Any) -> tuple[Cell, Mapping[str, Any]]:
+    """The first stored row with these values, and its cell."""
+    row = next(row for row in rows if wanted.items() <= row.items())
+    return next(cell for cell in cells(size) if cell.id == row["id"]), row
+
+
 def loss_curves(rows: Sequence[Mapping[str, Any]], scales: Sequence[int]) -> dict[str, tuple[list[float], list[float]]]:
     """For plots: "method, x2" -> (offsets in px, mean loss in dB)."""
     curves: dict[str, tuple[list[float], list[float]]] = {}

@@ -15,12 +15,13 @@
 
 # %%
 import torch
+from IPython.display import display
 
 import restorekit as rk
 from restorekit import teach
 from restorekit.teach import tasks_00 as tasks
 
-teach.card(
+card = teach.card(
     "00_start_here",
     goals=[
         "Explain why one small picture does not determine both a sharp picture and a blur",
@@ -36,9 +37,7 @@ teach.card(
     minutes=15,
     seed=0,
 )
-
-# %%
-teach.size_switch()
+display(card, teach.size_switch())
 
 # %% [markdown]
 # ## Predict first
@@ -171,7 +170,6 @@ def shrink(x, k, s):
     return total[..., ::s, ::s]
 
 
-# %%
 x64, k64 = truth.double(), hidden_kernel(blur, scale).double()
 A = rk.BlurDown(k64, scale, "reflect")
 teach.parity(shrink(x64, k64, scale), A(x64))
@@ -393,7 +391,7 @@ cliff
 # %% [markdown]
 # ## Your own picture, as it is
 #
-# Here nothing is damaged first: a photograph is taken as the low-resolution picture and restored to twice its size. Choose *my own picture* in the first panel and run this section again.
+# Here nothing is damaged first: a photograph is taken as the low-resolution picture and restored to twice its size. Choose *my own picture* in the first panel and run this section again. There is no score, because there is no truth: look for edges that are sharper without halos. For a whole photo use the terminal, which shows progress and can be stopped and resumed: `python3 run.py restore photo.png --scale 2`.
 
 # %% tags=["nbval-ignore-output"]
 own = crop(photo.value, teach.pick(smoke=16, quick=40, full=128))
@@ -405,18 +403,13 @@ teach.compare(
 )
 
 # %% [markdown]
-# There is no score, because there is no truth. Look for edges that are sharper without halos. For a whole photo use the terminal, which shows progress and can be stopped and resumed: `python3 run.py restore photo.png --scale 2`.
-
-# %% [markdown]
 # ## Exercises
 #
 # **1. Predict.** A kernel of centroid $m$ puts low-resolution pixel $i$ at high-resolution position $s\,i-m$. At which row of the large picture does row 10 of the small one lie, on the grid of ordinary resizing at scale 4? Replace the dots.
 
 # %% tags=["exercise"]
 position = tasks.position()
-position
-
-# %% tags=["exercise"]
+display(position)
 my_row = ...
 my_row = position(my_row)
 
@@ -425,10 +418,9 @@ my_row = position(my_row)
 
 # %% tags=["exercise"]
 score = tasks.psnr_of_tables()
-score
+display(score)
 
 
-# %% tags=["exercise"]
 def my_psnr(x, ref, border): ...
 
 
@@ -488,8 +480,7 @@ teach.quiz(tasks.QUIZ)
 # | What if we combine them? | 07 The restoration lab |
 #
 # Pages without a link are being written; CHANGELOG.md says what is there.
-
-# %% [markdown]
+#
 # ## References
 #
 # - J. Xia et al., *Blind Super-Resolution via Meta-learning and Markov Chain Monte Carlo Simulation*: the method of this page.

@@ -22,6 +22,7 @@ import os
 import platform
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -225,8 +226,6 @@ def reset(name: str, notebooks: Path = NOTEBOOKS, work: Path = WORK) -> Path | N
         when = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S_%f")
         backup = folder / f"{page.stem}_{when}.ipynb"
         mine.replace(backup)
-    elif mine.exists():
-        mine.unlink()
     update_work(notebooks, work)
     return backup
 
@@ -263,7 +262,8 @@ def start(port: int | None, browser: bool) -> int:
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")
     say("Starting JupyterLab")
-    # by environment, since other users can read a command line
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended from outside, take the server along
+    # the token by environment, since other users can read a command line
     process = subprocess.Popen(command, cwd=WORK, env={**os.environ, "JUPYTER_TOKEN": token})
     try:
         while not answers(f"http://127.0.0.1:{port}/api"):
@@ -309,12 +309,11 @@ def dispatch(argv: list[str]) -> int:
     command = argv[0] if argv and not argv[0].startswith("-") else None
     if command in ("test", "restore", "sync", "execute"):
         set_up()
-        rest = argv[1:]
         if command == "test":
-            return run_tests(rest)
+            return run_tests(argv[1:])
         if command == "restore":
-            return inside("-m", "restorekit", "restore", *rest)
-        return inside("-m", "restorekit.teach.build", command, *rest, RESTOREKIT_SIZE="quick", OMP_NUM_THREADS="1")
+            return inside("-m", "restorekit", *argv)
+        return inside("-m", "restorekit.teach.build", *argv, RESTOREKIT_SIZE="quick", OMP_NUM_THREADS="1")
     parser = argparse.ArgumentParser(prog="run.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     if command == "reset":
         parser.add_argument("command")

@@ -16,11 +16,15 @@ def fail(got: str, allowed: str, fix: str, kind: type[Exception] = ValueError) -
 def check_image(x: Tensor, name: str = "x", channels: int | None = None) -> Tensor:
     """Return x if it is a finite, non-empty floating (B, C, H, W) tensor; TypeError or ValueError otherwise."""
     if not isinstance(x, Tensor):
-        fail(f"{name} of type {type(x).__name__}", "a torch.Tensor (B, C, H, W)", "use restorekit.load_image or torch.from_numpy", TypeError)
+        fail(
+            f"{name} of type {type(x).__name__}", "a torch.Tensor (B, C, H, W)", "use restorekit.load_image or torch.from_numpy", TypeError
+        )
     if not x.is_floating_point():
         fail(f"{name} of dtype {x.dtype}", "float32 or float64 in [0, 1]", f"convert, for 8 bit: {name}.float() / 255", TypeError)
     if x.ndim != 4 or x.numel() == 0:
-        fail(f"{name} of shape {tuple(x.shape)}", "a non-empty (B, C, H, W)", f"add the missing axes, for a gray picture: {name}[None, None]")
+        fail(
+            f"{name} of shape {tuple(x.shape)}", "a non-empty (B, C, H, W)", f"add the missing axes, for a gray picture: {name}[None, None]"
+        )
     if channels is not None and x.shape[1] != channels:
         fail(f"{name} with {x.shape[1]} channels", f"{channels}", "convert the picture with load_image(gray=...) or luma")
     if not x.is_meta and not torch.isfinite(x).all():
@@ -32,7 +36,11 @@ def check_kernel(k: Tensor, name: str = "kernel") -> Tensor:
     """Return k if it is a finite, non-empty floating (B, 1, kh, kw) tensor."""
     check_image(k, name)
     if k.shape[1] != 1:
-        fail(f"{name} of shape {tuple(k.shape)}", "(B, 1, kh, kw): one kernel for all channels", "average the channels or restore them one by one")
+        fail(
+            f"{name} of shape {tuple(k.shape)}",
+            "(B, 1, kh, kw): one kernel for all channels",
+            "average the channels or restore them one by one",
+        )
     return k
 
 
@@ -42,7 +50,11 @@ def check_probability(k: Tensor, name: str = "kernel", tol: float = 1e-6) -> Ten
     tol = tol if k.dtype == torch.float64 else max(tol, 1e-5)
     low, sums = k.min().item(), k.sum((-2, -1))
     if low < -tol or (sums - 1).abs().max() > tol:
-        fail(f"{name} with smallest entry {low:.3g} and sums {sums.min():.6g} to {sums.max():.6g}", "non-negative entries that sum to 1", "restorekit.project_simplex(kernel)")
+        fail(
+            f"{name} with smallest entry {low:.3g} and sums {sums.min():.6g} to {sums.max():.6g}",
+            "non-negative entries that sum to 1",
+            "restorekit.project_simplex(kernel)",
+        )
     return k
 
 

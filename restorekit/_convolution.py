@@ -103,7 +103,7 @@ def fft_size(size: tuple[int, int], kernel_size: tuple[int, int], padding: str) 
     """Size of the spectra: the picture itself if periodic, else padded and rounded up to a fast length."""
     if padding == "circular":
         return size
-    return tuple(next_fast_len(n + m - 1, real=True) for n, m in zip(size, kernel_size, strict=True))  # type: ignore[return-value]
+    return tuple(next_fast_len(n + m - 1, real=True) for n, m in zip(size, kernel_size, strict=True))
 
 
 def transfer(k: Tensor, size: tuple[int, int]) -> Tensor:

@@ -160,7 +160,7 @@ def _deep_tiff_page(stream: IO[bytes]) -> Any:
         return None
     import tifffile  # a dependency of scikit-image
 
-    page = tifffile.TiffFile(stream).pages[0]
+    page = tifffile.TiffFile(stream).pages.first
     stream.seek(0)
     return page if np.max(page.bitspersample) > 8 else None
 

@@ -138,7 +138,11 @@ def _splat(points: Tensor, size: Size) -> Tensor:
     at = points + centre
     low = at.floor()
     if (low < 0).any() or (low[..., 0] > h - 1).any() or (low[..., 1] > w - 1).any():
-        fail(f"a path that reaches {at.amin().item():.1f} to {at.amax().item():.1f}", f"0 to {min(h, w) - 1}", "enlarge size or shorten the path")
+        fail(
+            f"a path that reaches {at.amin().item():.1f} to {at.amax().item():.1f}",
+            f"0 to {min(h, w) - 1}",
+            "enlarge size or shorten the path",
+        )
     frac = at - low
     canvas = points.new_zeros(points.shape[0], (h + 1) * (w + 1))
     for dy in (0, 1):
@@ -261,7 +265,11 @@ def recenter(k: Tensor, centroid: tuple[float, float] = (0.0, 0.0)) -> Tensor:
         if miss.abs().max() < CENTROID_TOL / 10:
             return moved
         wanted = wanted + miss
-    fail(f"a kernel of window {tuple(k.shape[-2:])} to be centred at {centroid}", "a window that holds it there", "enlarge it first with pad_kernel")
+    fail(
+        f"a kernel of window {tuple(k.shape[-2:])} to be centred at {centroid}",
+        "a window that holds it there",
+        "enlarge it first with pad_kernel",
+    )
     raise AssertionError
 
 
@@ -309,7 +317,11 @@ class KernelPrior(ABC):
         k = check_probability(self._draw(n, generator), f"{type(self).__name__} sample")
         off = (kernel_moments(k)[1] - torch.tensor(self.centroid, dtype=k.dtype, device=k.device)).abs().max().item()
         if off > CENTROID_TOL:
-            fail(f"samples {off:.3f} px off the stated centroid {self.centroid}", f"at most {CENTROID_TOL} px", "apply recenter in _draw, or state the true centroid")
+            fail(
+                f"samples {off:.3f} px off the stated centroid {self.centroid}",
+                f"at most {CENTROID_TOL} px",
+                "apply recenter in _draw, or state the true centroid",
+            )
         return k
 
 

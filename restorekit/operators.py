@@ -42,7 +42,11 @@ class LinearOperator(ABC):
         check_image(y, "y")
         size = size or (self.scale * y.shape[-2], self.scale * y.shape[-1])
         if self.out_size(size) != tuple(y.shape[-2:]):
-            fail(f"y of {tuple(y.shape[-2:])} for x of {size}", f"y of {self.out_size(size)}", "pass size=(H, W) of the picture that A was applied to")
+            fail(
+                f"y of {tuple(y.shape[-2:])} for x of {size}",
+                f"y of {self.out_size(size)}",
+                "pass size=(H, W) of the picture that A was applied to",
+            )
         return self._transpose(y, size)
 
     def __matmul__(self, other: LinearOperator) -> LinearOperator:
@@ -60,7 +64,11 @@ class LinearOperator(ABC):
         if not (weight > 0).all():
             fail(f"rho={rho}", "rho > 0", "a very small rho, such as 1e-4, almost inverts A")
         if tuple(y.shape[-2:]) != self.out_size((v.shape[-2], v.shape[-1])):
-            fail(f"y of {tuple(y.shape[-2:])} for v of {tuple(v.shape[-2:])}", f"y of {self.out_size((v.shape[-2], v.shape[-1]))}", "v has the size of x")
+            fail(
+                f"y of {tuple(y.shape[-2:])} for v of {tuple(v.shape[-2:])}",
+                f"y of {self.out_size((v.shape[-2], v.shape[-1]))}",
+                "v has the size of x",
+            )
         return self._prox(v, y, weight, tol, max_iter)
 
     def _prox(self, v: Tensor, y: Tensor, rho: Tensor, tol: float | None, max_iter: int) -> Tensor:
@@ -69,7 +77,10 @@ class LinearOperator(ABC):
         b = self._transpose(y, size) + rho * v
         x, residual = conjugate_gradient(lambda p: self._transpose(self._apply(p), size) + rho * p, b, v, tol=tol, max_iter=max_iter)
         if not residual <= tol:
-            raise RuntimeError(f"Conjugate gradients stopped at a relative residual of {residual:.1e} after {max_iter} steps; asked for {tol:.1e}. Fix: raise rho, tol or max_iter.")
+            raise RuntimeError(
+                f"Conjugate gradients stopped at a relative residual of {residual:.1e} after {max_iter} steps; asked for {tol:.1e}. "
+                "Fix: raise rho, tol or max_iter."
+            )
         return x
 
 
@@ -202,7 +213,9 @@ class Blur(BlurDown):
         super().__init__(kernel, 1, padding, method=method)
 
 
-def dot_test(A: LinearOperator, shape: tuple[int, int, int, int], *, generator: torch.Generator, dtype: torch.dtype = torch.float64) -> float:
+def dot_test(
+    A: LinearOperator, shape: tuple[int, int, int, int], *, generator: torch.Generator, dtype: torch.dtype = torch.float64
+) -> float:
     """|<A x, y> - <x, A^T y>| / (|A x| |y|) for random x of `shape` and random y: 0 for a true adjoint.
 
     In `dtype` (which must be that of the operator's kernel) rounding leaves about 1e-16 in float64.
@@ -215,7 +228,14 @@ def dot_test(A: LinearOperator, shape: tuple[int, int, int, int], *, generator: 
     return ((Ax * y).sum() - (x.expand_as(back) * back).sum()).abs().item() / (Ax.norm() * y.norm()).item()
 
 
-def operator_norm(A: LinearOperator, shape: tuple[int, int, int, int], *, generator: torch.Generator, n_iter: int = 100, dtype: torch.dtype = torch.float64) -> float:
+def operator_norm(
+    A: LinearOperator,
+    shape: tuple[int, int, int, int],
+    *,
+    generator: torch.Generator,
+    n_iter: int = 100,
+    dtype: torch.dtype = torch.float64,
+) -> float:
     """|A| = sup |A x| / |x|, by power iteration on A^T A from a random x of `shape`: a lower bound that grows to |A|."""
     x = randn(shape, generator=check_generator(generator), like=torch.empty(0, dtype=dtype))
     for _ in range(n_iter):

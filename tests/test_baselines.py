@@ -345,6 +345,7 @@ K = gaussian_kernel(3, 0.7)
         (lambda: wiener(Y, K, sigma=0.1, prior="round"), "prior='round'"),
         (lambda: wiener(Y, K, sigma=0.1, padding="mirror"), "padding='mirror'"),
         (lambda: wiener(Y, K, sigma=0.1, scale=0), "scale=0"),
+        (lambda: wiener(Y, K - 1 / 9, noise_to_signal=0.1), "sum to 0"),
         (lambda: richardson_lucy(Y, 2 * K), "simplex|sum to 1"),
         (lambda: richardson_lucy(Y, K, 0), "n_iter=0"),
         (lambda: richardson_lucy(Y.expand(3, 1, 8, 8), K.expand(2, 1, 3, 3)), "3 pictures and 2 kernels"),

@@ -85,7 +85,9 @@ def test_it_is_true_convolution(window, method):
     assert torch.allclose(y[0, 0], convolve_by_definition(x, k, 2), atol=1e-12)
 
 
-@pytest.mark.parametrize(("padding", "row"), [("circular", [3, 0, 1]), ("reflect", [1, 0, 1]), ("replicate", [0, 0, 1]), ("zero", [None, 0, 1])])
+@pytest.mark.parametrize(
+    ("padding", "row"), [("circular", [3, 0, 1]), ("reflect", [1, 0, 1]), ("replicate", [0, 0, 1]), ("zero", [None, 0, 1])]
+)
 def test_what_lies_beyond_the_border(padding, row):
     # a kernel that copies the left neighbour: pixel 0 shows what lies beyond the border
     x = torch.tensor([[5.0, 6.0, 7.0, 8.0]] * 4)[None, None]

@@ -45,6 +45,8 @@ def wiener(
     if prior == "flat":
         return A.prox(y.mean((-2, -1), keepdim=True).expand_as(y).contiguous(), y, r)
     if padding == "circular":
+        if (kernel.sum((-2, -1)).abs() < 1e-6).any():
+            fail("a kernel whose entries sum to 0", "a kernel that passes the mean brightness", "use prior='flat'")
         return _closed_form(y, A, r)
     size = (y.shape[-2], y.shape[-1])
     tol = 1e-10 if y.dtype == torch.float64 else 1e-5

@@ -265,7 +265,7 @@ compare(bad, coffee, alt=psnrs(says))
 # shrunk). The laboratory below follows your choice.
 
 # %%
-chosen = upload(default="cat", side=160, question="Which picture shall suffer?")
+chosen = upload(default="rocket", side=208, question="Which picture shall suffer?")
 
 
 def degrade(width, noise, quality):
@@ -357,12 +357,8 @@ def damped_inverse(y, k, rho):
 A, nothing = rk.Blur(blur), torch.zeros_like(y)
 soft = damped_inverse(y_noisy, blur, 0.01)
 parity(soft, A.prox(nothing, y_noisy, 0.01), 1e-10)
-check(
-    "gradient at the solution",
-    A.adjoint(A(soft) - y_noisy) + 0.01 * soft,
-    nothing,
-    1e-12,
-)
+slope = A.adjoint(A(soft) - y_noisy) + 0.01 * soft
+check("gradient at the solution", slope, nothing, 1e-12, "first-order optimality")
 
 # %%
 y_one = rk.gaussian_noise(y, 0.01, generator=seeded(13))
@@ -405,7 +401,7 @@ solver = RichardsonLucy(A, y_one.clamp(min=1e-3))
 parity(run(solver, 2).image, rk.richardson_lucy(solver.y, blur, 2, padding="circular"))
 
 # %%
-trace, steps = Trace(), pick(smoke=60, quick=300, full=1000)
+trace, steps = Trace(max_mb=256), pick(smoke=60, quick=300, full=1000)
 quality = {"dB": lambda s: rk.psnr(s.x, x, quantize=False)}
 dB = run(solver, steps, callback=trace, record=quality).history["dB"]
 display(views.semi_convergence(trace, dB))
@@ -460,7 +456,7 @@ def contest(name, seed):
     return views.scored(tried, truth, border=2, image=name, seed=seed)
 
 
-seeds, names = range(pick(smoke=2, quick=5, full=20)), ("astronaut", "camera", "coins")
+seeds, names = range(pick(smoke=2, quick=10, full=20)), ("astronaut", "camera", "coins")
 rows = [row for name in names for seed in seeds for row in contest(name, seed)]
 display(Markdown(views.ranking(rows)))
 print(views.wins(rows, "TV, guessed kernel", "bicubic, aligned"))
@@ -477,14 +473,14 @@ print(views.wins(rows, "TV, guessed kernel", "bicubic, aligned"))
 
 # %%
 alignment, stored = tables.load("alignment"), load_results("alignment", "quick")
-pair, wanted = {}, {"method": "bicubic", "image": "cat", "seed": 0, "scale": 4}
-for place, offset in {"bicubic, displaced": 3, "bicubic, aligned": 0}.items():
+pair, wanted = {}, {"method": "bicubic", "image": "camera", "seed": 0, "scale": 3}
+for place, offset in {"bicubic, displaced": 2, "bicubic, aligned": 0}.items():
     cell, row = alignment.find(stored.rows, "quick", **wanted, offset=offset)
-    truth, pair[place] = map(rk.luma, alignment.restore(cell))
+    truth, pair[place] = alignment.restore(cell)
     again = alignment.run(cell)["psnr"]
     check(f"stored cell, {place}", again, row["psnr"], 0.01, "dB, other CPUs")
-says = "Equal interpolation at scale 4: {:.1f} dB displaced, {:.1f} dB aligned."
-compare(pair, truth, border=4, zoom=(56, 28, 72), alt=psnrs(says))
+says = "Equal interpolation at scale 3: {:.1f} dB displaced, {:.1f} dB aligned."
+compare(pair, truth, border=3, errors=True, alt=psnrs(says))
 
 # %%
 losses = alignment.loss_curves(stored.rows, scales=(2, 4))
@@ -496,8 +492,9 @@ note = f"*Set5, PSNR in dB, border of s px cropped; by* `{paper.stamp['command']
 display(Markdown(markdown(alignment.beside_print(paper.rows)) + f"\n\n{note}"))
 
 # %% [markdown]
-# The sharper the method, the more it loses. Displaced by $s-1$ pixels we meet the printed row; aligned, bicubic is several decibels
-# better. The method's gain over bicubic is real, and far smaller than its table suggests.
+# The sharper the method, the more an offset costs. Displaced by $s-1$ pixels we meet the printed row; aligned, bicubic is several
+# decibels better. MLMC's gain is real, and far smaller than its table suggests. One linear step with the *true* kernel comes within a
+# decibel of it: finding the kernel is the task.
 #
 # ## 10. Claims
 #
@@ -632,7 +629,8 @@ solved = tasks.noise_std()(solution_5)
 #
 # ## 13. Recap
 #
-# You can now do what the card promised. Next: [page 02](02_mcmc_kernel_sampling.ipynb), where random kernels become a prior.
+# You can now **write** blur, decimation and noise with exact adjoints, **predict** noise from a spectrum, **choose** a first remedy by
+# what it assumes, and **detect** a misplaced baseline. Next: [page 02](02_mcmc_kernel_sampling.ipynb), where random kernels become a prior.
 #
 # | read on | because |
 # |---|---|

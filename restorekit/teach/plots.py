@@ -58,6 +58,8 @@ def plot_lines(
 
 def _mark(ax: Any, marks: Mapping[str, float]) -> None:
     """Dotted vertical lines with their text at the top."""
+    if marks:
+        ax.margins(y=0.14)  # room for the texts above the curves
     for text, at in marks.items():
         ax.axvline(at, color=FAINT, linestyle=":", linewidth=1.2)
         ax.annotate(

@@ -93,6 +93,9 @@ compare(undone, x, quantize=False, alt=psnrs(says))
 # | $m$ centroid of $k$ | `kernel_moments(k)[1]` | (B, 2) | px, down and right |
 # | $A$ blur and decimation | `BlurDown(k, s)` | operator | |
 # | $y$ what we see | `y` | (B, C, H/s, W/s) | 0 to 1 |
+# | $\rho, \lambda$ weights of priors | `rho`, `lam` | numbers | |
+# | $P$ photons at white | `peak` | number | photons |
+# | $t, d, a$ haze: transmission, depth, air | `t`, `depth`, `airlight` | (B, 1, H, W) twice, number | share, m, 0 to 1 |
 
 # %% [markdown]
 # ### 3.1 Convolution
@@ -261,8 +264,8 @@ compare(bad, coffee, alt=psnrs(says))
 #
 # ### 3.7 Degrade your own picture
 #
-# Choose a picture or open a file (PNG, JPEG, TIFF, WebP or BMP, at most 20 MB; larger pictures are cropped to their middle, never
-# shrunk). The laboratory below follows your choice.
+# Choose a picture or open a file (PNG, JPEG, TIFF, WebP or BMP, at most 20 MB). Only the middle of a large picture is kept, so shrink a
+# phone photo first. The laboratory below follows your choice.
 
 # %%
 chosen = upload(default="rocket", side=208, question="Which picture shall suffer?")
@@ -634,8 +637,8 @@ solved = tasks.noise_std()(solution_5)
 #
 # | read on | because |
 # |---|---|
-# | MLMC (meta-learning and Markov chain Monte Carlo super-resolution) | the model of section 3 and the table of section 9 |
-# | Bilevel hyper-guidance | noise, rain and depth maps as guides: page 05 |
+# | MLMC: Xia et al., *Blind Super-Resolution via Meta-learning and Markov Chain Monte Carlo Simulation* | the model of section 3, the table of section 9 |
+# | Hyper-guidance: Gao et al., *Learning adaptive hyper-guidance via proxy-based bilevel optimization*, 2022 | noise, rain and depth as guides: page 05 |
 # | Richardson 1972; Lucy 1974 | the multiplicative iteration, derived twice |
 # | Rudin, Osher and Fatemi 1992 | total variation, where it began |
 # | Hansen, *Discrete Inverse Problems*, 2010 | semi-convergence and stopping rules, gently |

@@ -8,6 +8,7 @@ notebooks/py/PAGE.py is the source of all text; notebooks/PAGE.ipynb adds the ou
 from __future__ import annotations
 
 import argparse
+import base64
 import difflib
 import hashlib
 import os
@@ -170,7 +171,17 @@ def execute(source: Path, *, timeout: int = 600, size: str = "quick") -> float:
     if rest := unexpected_stderr(notebook):
         raise RuntimeError(f"{path.name} writes to stderr: " + "; ".join(rest[:5]))
     write(normalize(notebook), path)
+    keep_picture(notebook, path.parent.parent / "data" / "readme.png")
     return time.perf_counter() - start
+
+
+def keep_picture(notebook: Any, target: Path) -> None:
+    """Write the figure of the cell tagged `readme` to `target`: the picture that README shows is one that a page made."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []) if "readme" in cell.metadata.get("tags", []) else []:
+            if png := output.get("data", {}).get("image/png"):
+                target.parent.mkdir(exist_ok=True)
+                target.write_bytes(base64.b64decode(png))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -140,3 +140,16 @@ def test_progress_bars_are_not_stored_but_other_widgets_keep_their_text():
     panel = nbformat.v4.new_output("display_data", {**view, "text/plain": "Choice of a picture, 50% done"})
     assert build.clean_output(bar) is None
     assert build.clean_output(panel).data == {"text/plain": "Choice of a picture, 50% done"}
+
+
+def test_the_picture_of_the_readme_is_the_tagged_one(tmp_path):
+    png = "iVBORw0KGgo="  # the first bytes of any PNG
+    figure = nbformat.v4.new_output("display_data", {"image/png": png})
+    cells = [
+        nbformat.v4.new_code_cell("1", outputs=[figure]),
+        nbformat.v4.new_code_cell("2", outputs=[figure], metadata={"tags": ["readme"]}),
+    ]
+    build.keep_picture(nbformat.v4.new_notebook(cells=cells[:1]), tmp_path / "a" / "readme.png")
+    assert not (tmp_path / "a").exists()
+    build.keep_picture(nbformat.v4.new_notebook(cells=cells), tmp_path / "a" / "readme.png")
+    assert (tmp_path / "a" / "readme.png").read_bytes() == b"\x89PNG\r\n\x1a\n"

@@ -186,7 +186,7 @@ def draw_shake(extent, turn, path):
 
 explore(
     draw_shake,
-    extent=Control(2, 16, 1, 12, label="length of the path", unit="px"),
+    extent=Control(2, 16, 1, 12, label="path length", unit="px"),
     turn=Control(0, 6, 1, 4, unit="degrees"),
     path=Control(1, 20, 1, 5, label="random path"),
     question="When is one kernel enough for the whole picture?",
@@ -472,7 +472,8 @@ print(views.wins(rows, "TV, guessed kernel", "bicubic, aligned"))
 #
 # $$\text{low-resolution pixel } i \text{ looks at position } s\,i - m$$
 #
-# Ordinary resizing presumes $m = -\tfrac{s-1}{2}$. The published test kernels have $m = +\tfrac{s-1}{2}$.
+# Ordinary resizing presumes $m = -\tfrac{s-1}{2}$: pixel 0 covers the first $s$ pixels. The kernels of the paper's public code have
+# $m = +\tfrac{s-1}{2}$. Compare the two grids below on one picture, then what any offset costs, then the printed row.
 
 # %%
 alignment, stored = tables.load("alignment"), load_results("alignment", "quick")
@@ -633,7 +634,7 @@ solved = tasks.noise_std()(solution_5)
 # ## 13. Recap
 #
 # You can now **write** blur, decimation and noise with exact adjoints, **predict** noise from a spectrum, **choose** a first remedy by
-# what it assumes, and **detect** a misplaced baseline. Next: [page 02](02_mcmc_kernel_sampling.ipynb), where random kernels become a prior.
+# what it assumes, and **detect** a misplaced baseline. Next: page 02, where random kernels become a prior.
 #
 # | read on | because |
 # |---|---|

@@ -22,7 +22,8 @@ function render({ model, el }) {
     pen.lineCap = pen.lineJoin = "round";
     pen.beginPath();
     pen.moveTo(points[0][0] * zoom, points[0][1] * zoom);
-    points.forEach(([x, y]) => pen.lineTo(x * zoom, y * zoom));
+    // a canvas drops lines of length zero, and a dab is one
+    points.forEach(([x, y]) => pen.lineTo(x * zoom + 0.01, y * zoom));
     pen.stroke();
   };
   const redraw = () => {

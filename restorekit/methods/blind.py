@@ -58,8 +58,8 @@ def blind_solver(
         fail(f"sigma={sigma}", "a noise std in [0, 1), for pictures in [0, 1]", "divide an 8-bit std by 255, or leave sigma out")
     settings = settings or preset_settings(preset)
     centroid = align_centroid(align, scale)
-    prior = kernel_prior or default_kernel_prior(scale, _kernel_size(kernel_size, scale, y), centroid)
-    _check_prior(prior, centroid, kernel_size if kernel_prior else None, scale, y)
+    prior = kernel_prior if kernel_prior is not None else default_kernel_prior(scale, _kernel_size(kernel_size, scale, y), centroid)
+    _check_prior(prior, centroid, None if kernel_prior is None else kernel_size, scale, y)
     return MLMC(y.detach(), scale, prior, settings=settings, padding=padding, sigma=sigma, generator=generator)
 
 

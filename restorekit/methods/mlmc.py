@@ -19,7 +19,7 @@ from torch.optim import Adam, Optimizer
 
 from .._check import check_choice, check_probability
 from .._random import rand, randn
-from ..kernels import KernelPrior, kernel_moments
+from ..kernels import KernelPrior
 from ..nets import KernelNet, SkipNet
 from ..operators import BlurDown
 from .baselines.bicubic import bicubic
@@ -28,6 +28,8 @@ from .spectral import SpectralPrior, spectral_prior
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 START_SAMPLES = 200  # whose mean the kernel net starts at, where the settings ask for it
+TINY_TAP = 1e-12  # keeps logarithms finite
+START_FLOOR = 1e-5  # of the largest tap: what an empty tap counts as
 
 
 def sample_kernels(prior: KernelPrior, n: int, *, generator: torch.Generator, like: Tensor | None = None) -> Tensor:
@@ -212,17 +214,24 @@ class MLMC:
         with torch.no_grad():
             self._x = self._image()
         self._variance = noise_variance(y, c.sigma_floor)
+        with torch.no_grad():
+            self._start = self.kernel_net(self.z_k)
         if settings.start_at_mean:
-            samples = sample_kernels(self.prior, START_SAMPLES, generator=generator, like=y)
-            mean = samples.mean(0, keepdim=True)
-            if settings.hold_spread:
-                self.kernel_net.spread = kernel_moments(mean)[2].diagonal(dim1=1, dim2=2).sum().item()
-            self.kernel_net.start_at(self.z_k, mean)
+            self._start_at_mean()
 
     @property
     def total_steps(self) -> int:
         """Outer steps of a whole run: I."""
         return self.settings.outer
+
+    def _start_at_mean(self) -> None:
+        """G_k(z_k) = geometric mean of samples of the prior: for Gaussians the one of mean precision, which leans to the
+        narrow side, where an error costs less. `anchor` holds the kernel near it."""
+        samples = sample_kernels(self.prior, START_SAMPLES, generator=self._generator, like=self._y)
+        mean = torch.softmax((samples + START_FLOOR * samples.amax((2, 3), keepdim=True)).log().mean(0).flatten(), 0).view_as(samples[:1])
+        self.kernel_net.start_at(self.z_k, mean)
+        with torch.no_grad():
+            self._start = self.kernel_net(self.z_k)
 
     def _image(self) -> Tensor:
         z = self.z_x
@@ -231,7 +240,10 @@ class MLMC:
         return self.image_net(z)
 
     def _loss(self, x: Tensor, k: Tensor) -> Tensor:
-        """L_RE-n = |y - (x * k) down s|^2 / sigma^2 + rho sum |f_c * x|^(2 eta) (Eq. 35, corrected to a hyper-Laplacian)."""
+        """L_RE-n = |y - (x * k) down s|^2 / sigma^2 + rho sum |f_c * x|^(2 eta) (Eq. 35, corrected to a hyper-Laplacian).
+
+        Ours, where the settings have an anchor: + anchor h w C KL(start kernel | k), which only the kernel feels.
+        """
         c = self.settings
         residual = self._y - BlurDown(k, self.scale, self.padding)(x)  # Eq. 27
         self._variance = noise_variance(residual, c.sigma_floor)  # Eq. 36
@@ -239,6 +251,9 @@ class MLMC:
         if self.sigma is not None:
             weight = 1 / max(self.sigma, c.sigma_floor) ** 2
         loss = weight * residual.square().sum()
+        if c.anchor:
+            away = (self._start * (self._start / k.clamp(min=TINY_TAP)).clamp(min=TINY_TAP).log()).sum()  # KL(start | k)
+            loss = loss + c.anchor * residual.numel() * away
         return loss + c.rho * hyper_laplacian(x, c.eta, diagonals=c.diagonals) if c.rho else loss
 
     def _draw(self) -> Tensor:
@@ -305,7 +320,7 @@ class MLMC:
         return BlurDown(state.k, self.scale, self.padding).prox(state.x, self._y, mu, tol=1e-4) if mu else state.x
 
     _PLAIN = ("_step", "_averaged")
-    _TENSORS = ("z_x", "z_k", "_x", "_average", "_variance")
+    _TENSORS = ("z_x", "z_k", "_x", "_average", "_variance", "_start")
 
     def state_dict(self) -> dict[str, Any]:
         """Copies of nets, optimisers, inputs, averages, counters and the generator's state."""
@@ -315,7 +330,6 @@ class MLMC:
             "optimizers": {name: deepcopy(o.state_dict()) for name, o in self._optimizers.items()},
             "tensors": {name: getattr(self, name).clone() for name in self._TENSORS},
             "plain": {name: getattr(self, name) for name in self._PLAIN},
-            "spread": self.kernel_net.spread,
             "pool": {"kernels": self.prior.pool, "probabilities": self.prior.probabilities}
             if isinstance(self.prior, SpectralPrior)
             else {},
@@ -332,7 +346,6 @@ class MLMC:
             setattr(self, name, state["tensors"][name].to(self._y.device).clone())
         for name in self._PLAIN:
             setattr(self, name, state["plain"][name])
-        self.kernel_net.spread = state["spread"]
         if isinstance(self.prior, SpectralPrior):
             self.prior = SpectralPrior(
                 self.prior.size, self.prior.centroid, *(state["pool"][name].to(self._y.device) for name in ("kernels", "probabilities"))

@@ -43,7 +43,7 @@ class MLMCSettings:
     mlao: bool = True
     # ours, not in the paper
     spectral: bool = False  # the sampler draws from the kernels that the picture's power spectrum supports
-    hold_spread: bool = False  # the kernel net's trace of covariance stays at the prior's mean
+    anchor: float = 0.0  # weight, per low-resolution value, of KL(start kernel | k) in the kernel's loss
     start_at_mean: bool = False  # the kernel net starts at the mean of the prior's samples, not at random
     kernel_from: int = 0  # outer steps before the kernel steps of MLAO begin: the picture must have formed
     guided: bool = False  # the image net also sees the bicubic enlargement of y, not noise alone
@@ -73,7 +73,7 @@ BALANCED = replace(
     spectral=True,
     guided=True,
     start_at_mean=True,
-    hold_spread=True,
+    anchor=2.0,
     kernel_from=10,
     jitter=0.03,
     average_from=0.6,

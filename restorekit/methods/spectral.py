@@ -17,12 +17,12 @@ from .._random import rand
 from ..kernels import KernelPrior
 
 SEGMENT = 32  # low-resolution pixels: side of the windows whose periodograms are averaged
-ALPHA = (2.4, 0.3)  # mean and std of the exponent of |f|
+ALPHA = (2.7, 0.3)  # mean and std of the exponent of |f|
 ALPHAS = (1.5, 1.8, 2.1, 2.4, 2.7, 3.0, 3.3)
 SIGMAS = (0.0, 2 / 255, 6 / 255, 18 / 255)  # noise levels tried where none is given
 SECTORS = 6  # of directions, each with an amplitude of its own: pictures have edges in some directions only
 QUANTISATION = 1 / 12 / 255**2
-EVIDENCE = 80.0  # independent frequencies that the misspecified model is worth, whatever the picture's size
+EVIDENCE = 100.0  # independent frequencies that the misspecified model is worth, whatever the picture's size
 
 
 def periodogram(y: Tensor) -> tuple[Tensor, float]:

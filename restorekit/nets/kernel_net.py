@@ -11,14 +11,13 @@ from ._init import draw_weights
 _NEWTON_STEPS = 30
 
 
-def hold_moments(logits: Tensor, centroid: tuple[float, float], spread: float | None = None) -> Tensor:
-    """k = softmax(logits + lambda . u + kappa |u - m|^2) with sum_u u k(u) = m = `centroid` and sum_u |u - m|^2 k(u) = `spread`.
+def hold_centroid(logits: Tensor, centroid: tuple[float, float]) -> Tensor:
+    """k = softmax(logits + lambda . u), lambda such that sum_u u k(u) = centroid.
 
-    Of all kernels with these moments, the one closest to softmax(logits) in relative entropy KL(k | softmax(logits)).
-    spread (px^2, the trace of the covariance) None: kappa = 0, and a Gaussian only moves, its covariance unchanged.
-    u is measured in pixels from the centre (kh // 2, kw // 2). Shapes: (B, 1, kh, kw) -> the same. Differentiable: the
-    gradient is that of the exact lambda and kappa (implicit function theorem), whatever way they were found. Raises
-    ValueError if no kernel of this window has the moments.
+    Of all kernels with that centroid, the one closest to softmax(logits) in relative entropy KL(k | softmax(logits)).
+    A Gaussian stays a Gaussian of the same covariance and only moves. u is measured in pixels from the centre
+    (kh // 2, kw // 2). Shapes: (B, 1, kh, kw) -> the same. Differentiable: the gradient is that of the exact lambda
+    (implicit function theorem), whatever way it was found. Raises ValueError if the centroid is not strictly inside the window.
     """
     kh, kw = logits.shape[-2:]
     rows = torch.arange(kh, device=logits.device, dtype=logits.dtype) - kh // 2
@@ -27,11 +26,6 @@ def hold_moments(logits: Tensor, centroid: tuple[float, float], spread: float | 
         fail(f"centroid {centroid} for a window of {kh}x{kw}", "a point strictly inside the window", "enlarge the kernel size")
     u = torch.cartesian_prod(rows, cols)  # (kh kw, 2)
     goal = torch.tensor(centroid, device=logits.device, dtype=logits.dtype)
-    if spread is not None:
-        away = (u - goal).square().sum(1, keepdim=True)
-        if not away.min() < spread < away.max():
-            fail(f"spread {spread:.3g} px^2 for a window of {kh}x{kw}", f"{away.min():.3g} to {away.max():.3g}", "enlarge the kernel size")
-        u, goal = torch.cat([u, away], 1), torch.cat([goal, goal.new_tensor([spread])])
     flat = logits.flatten(1)
     with torch.no_grad():
         tilt = _solve_tilt(flat, u, goal)
@@ -42,17 +36,17 @@ def hold_moments(logits: Tensor, centroid: tuple[float, float], spread: float | 
 
 
 def _miss(flat: Tensor, u: Tensor, goal: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean of the features u minus goal (B, m), and their covariance (B, m, m), the derivative of the first by the tilt."""
+    """Centroid minus goal (B, 2), and the covariance of the taps (B, 2, 2), which is the derivative of the first by lambda."""
     k = torch.softmax(flat, 1)
     mean = k @ u
     away = u - mean[:, None]
-    floor = 1e-6 * torch.eye(u.shape[1], device=u.device, dtype=u.dtype)
+    floor = 1e-6 * torch.eye(2, device=u.device, dtype=u.dtype)
     return mean - goal, torch.einsum("bn,bni,bnj->bij", k, away, away) + floor
 
 
 def _solve_tilt(flat: Tensor, u: Tensor, goal: Tensor) -> Tensor:
-    """Newton's method with halved steps on the convex function log sum exp(flat + tilt . (u - goal))."""
-    tilt = flat.new_zeros(flat.shape[0], u.shape[1])
+    """Newton's method with halved steps on the convex function log sum exp(flat + lambda . (u - goal))."""
+    tilt = flat.new_zeros(flat.shape[0], 2)
     tolerance = 1e-12 if flat.dtype == torch.float64 else 1e-5
     value = _potential(flat, u, goal, tilt)
     for _ in range(_NEWTON_STEPS):
@@ -79,8 +73,7 @@ class KernelNet(nn.Module):
     """k = G_k(z; phi): maps noise z (B, inputs) to kernels (B, 1, size, size) with k >= 0, sum k = 1 and a fixed centroid.
 
     Fully connected layers of `hidden` nodes with ReLU6, then a softmax over the taps (MLMC Sec. 5.1). The centroid is
-    held by `hold_moments`, because picture and kernel could otherwise shift against each other; None leaves it free.
-    `spread` (px^2), a plain attribute, also holds the trace of the covariance; None, the default, leaves it free.
+    held by `hold_centroid`, because picture and kernel could otherwise shift against each other; None leaves it free.
     Weights are drawn from `generator`.
     """
 
@@ -103,18 +96,17 @@ class KernelNet(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], size * size))
         self.size = size
         self.centroid = centroid
-        self.spread: float | None = None
         draw_weights(self, generator)
 
     def forward(self, z: Tensor) -> Tensor:
         logits = self.layers(z).reshape(-1, 1, self.size, self.size)
         if self.centroid is None:
             return torch.softmax(logits.flatten(1), 1).reshape(logits.shape)
-        return hold_moments(logits, self.centroid, self.spread)
+        return hold_centroid(logits, self.centroid)
 
     @torch.no_grad()
-    def start_at(self, z: Tensor, k: Tensor, floor: float = 1e-5) -> None:
-        """Set the output bias so that G_k(z) = k (1, 1, size, size), its taps raised to `floor` times the largest."""
+    def start_at(self, z: Tensor, k: Tensor) -> None:
+        """Set the output bias so that softmax(logits) = k (1, 1, size, size); its centroid is held then."""
         last = self.layers[-1]
-        wanted = (k + floor * k.max()).log().reshape(-1)
+        wanted = k.clamp(min=torch.finfo(k.dtype).tiny).log().reshape(-1)
         last.bias += wanted - self.layers(z)[0]

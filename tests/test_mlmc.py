@@ -278,12 +278,25 @@ def test_the_loss_decreases(settings: MLMCSettings) -> None:
 
 
 def test_a_given_sigma_replaces_the_estimate() -> None:
-    a = learner(sigma=0.02)
+    a = learner(replace(TINY, anchor=0.0), sigma=0.02)
     assert a.step().sigma == 0.02
     x, k = torch.rand(1, 1, 48, 48, generator=gen(3)), gaussian_kernel(7, 1.0)
     residual = picture() - BlurDown(k, 2, "reflect")(x)
     expected = residual.square().sum() / 0.02**2 + TINY.rho * hyper_laplacian(x, TINY.eta)
     assert a._loss(x, k).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_the_anchor_is_a_relative_entropy_felt_by_the_kernel_alone() -> None:
+    a, free = learner(replace(TINY, anchor=3.0)), learner(replace(TINY, anchor=0.0))
+    x = torch.rand(1, 1, 48, 48, generator=gen(3), requires_grad=True)
+    start = a.snapshot().k
+    assert a._loss(x, start).item() == pytest.approx(free._loss(x, start).item(), rel=1e-6)
+    k = gaussian_kernel(7, 1.0)
+    away = (start * (start / k).log()).sum().item()
+    assert away > 0.01
+    assert a._loss(x, k).item() - free._loss(x, k).item() == pytest.approx(3 * 24 * 24 * away, rel=1e-3)
+    gradients = [torch.autograd.grad(one._loss(x, k), x)[0] for one in (a, free)]
+    assert torch.allclose(*gradients)
 
 
 @pytest.mark.parametrize("prior", [GaussianPrior(7, (-0.5, -0.5)), MotionPrior(9, (-0.5, -0.5))])

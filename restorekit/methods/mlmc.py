@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -155,8 +156,9 @@ def hyper_laplacian(x: Tensor, eta: float = 1 / 3, *, diagonals: bool = False, e
 
 @dataclass(frozen=True)
 class MLMCState:
-    """After outer step `step`: picture x (1, C, H, W) as it would be reported, kernel k (1, 1, kh, kw), meta-loss,
-    estimated noise std sigma, and the kernels drawn last with their weights. All detached copies."""
+    """After outer step `step`: picture x (1, C, H, W) as it would be reported, kernel k (1, 1, kh, kw), loss |y - (x * k) down s|^2
+    (Eq. 27, mean over the image steps of this outer step; the value of L_RE-n itself says little, since dividing by Eq. 36
+    makes its data term constant), estimated noise std sigma, and the kernels drawn last with their weights. All detached copies."""
 
     step: int
     x: Tensor
@@ -210,6 +212,7 @@ class MLMC:
             "kernel": Adam(self.kernel_net.parameters(), c.lr_kernel),
         }
         self._step, self._averaged = 0, 0
+        self._losses: list[float] = []
         self._average = y.new_zeros(1, y.shape[1], *size)
         with torch.no_grad():
             self._x = self._image()
@@ -246,11 +249,13 @@ class MLMC:
         """
         c = self.settings
         residual = self._y - BlurDown(k, self.scale, self.padding)(x)  # Eq. 27
+        squares = residual.square().sum()
+        self._losses.append(squares.item())
         self._variance = noise_variance(residual, c.sigma_floor)  # Eq. 36
         weight = 1 / self._variance if c.noise_variance else 1.0
         if self.sigma is not None:
             weight = 1 / max(self.sigma, c.sigma_floor) ** 2
-        loss = weight * residual.square().sum()
+        loss = weight * squares
         if c.anchor:
             away = (self._start * (self._start / k.clamp(min=TINY_TAP)).clamp(min=TINY_TAP).log()).sum()  # KL(start | k)
             loss = loss + c.anchor * residual.numel() * away
@@ -280,14 +285,14 @@ class MLMC:
             )
             weights = drawn.weights
         learns = c.mlao and self._step >= c.kernel_from
-        loss = 0.0
+        self._losses.clear()
         for _ in range(c.meta_steps):  # line 7: phi_x, phi_k,MC <- f_MLAO(phi_k,ML, phi_x, y, z_x, z_k), Eq. 15
-            loss += mlao_step(
-                self._image, self.kernel_net, self.z_k, opt["image"], opt["kernel"] if learns else None,
-                self._loss, c.image_steps, on_image=self._keep,
-            ) / c.meta_steps  # fmt: skip
+            kernel_optimizer = opt["kernel"] if learns else None
+            mlao_step(
+                self._image, self.kernel_net, self.z_k, opt["image"], kernel_optimizer, self._loss, c.image_steps, on_image=self._keep
+            )
         self._step += 1
-        return self.snapshot(loss, samples, weights)
+        return self.snapshot(fmean(self._losses), samples, weights)
 
     def _keep(self, x: Tensor) -> None:
         """The latest output is what MCKA scores its samples with; late outputs are averaged."""

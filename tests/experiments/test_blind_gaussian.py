@@ -32,7 +32,15 @@ def rows(with_gain, without_gain, spread=0.0):
             for method, psnr in (("bicubic", 25.0), ("quick", 25 + with_gain), ("quick_without_mlmc", 25 + without_gain)):
                 psnr += offset * (method == "quick") + spread * seed * (method == "quick")
                 made.append(
-                    dict(dataset=dataset, image="a", degradation="resize", seed=seed, method=method, psnr=psnr, kernel_distance=30 - psnr)
+                    {
+                        "dataset": dataset,
+                        "image": "a",
+                        "degradation": "resize",
+                        "seed": seed,
+                        "method": method,
+                        "psnr": psnr,
+                        "kernel_distance": 30 - psnr,
+                    }
                 )
     return made
 

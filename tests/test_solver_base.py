@@ -155,6 +155,16 @@ def test_second_interrupt_stops_at_once() -> None:
     assert run(Stubborn(), 3).interrupted
 
 
+def test_callback_that_is_still_empty_is_called() -> None:
+    class Kept(list[int]):
+        def __call__(self, i: int, state: object) -> None:
+            self.append(i)
+
+    kept = Kept()
+    run(Half(), 3, callback=kept)
+    assert kept == [1, 2, 3]
+
+
 def test_keyboard_interrupt_from_callback_returns_what_there_is() -> None:
     def stop(i: int, state: HalfState) -> None:
         if i == 3:

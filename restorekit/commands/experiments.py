@@ -65,6 +65,9 @@ def _run(args: argparse.Namespace) -> int:
         return 1
     path = export_results(args.name, args.size, run.rows, folder=args.out)
     print(f"\nStored as {path}: {len(run.rows)} cells, {run.computed} computed now.")
+    for record in module.claims(run.rows, args.size) if hasattr(module, "claims") else []:
+        where = record.save(args.out / "claims" if args.out else None)
+        print(f"Claim {record.id} {record.verdict}: {where}")
     return 0
 
 

@@ -29,19 +29,9 @@ def rows(with_gain, without_gain, spread=0.0):
     made = []
     for dataset, offset in (("set5", 0.0), (table.TUNED_ON, 50.0)):
         for seed in range(3):
-            for method, psnr in (("bicubic", 25.0), ("quick", 25 + with_gain), ("quick_without_mlmc", 25 + without_gain)):
-                psnr += offset * (method == "quick") + spread * seed * (method == "quick")
-                made.append(
-                    {
-                        "dataset": dataset,
-                        "image": "a",
-                        "degradation": "resize",
-                        "seed": seed,
-                        "method": method,
-                        "psnr": psnr,
-                        "kernel_distance": 30 - psnr,
-                    }
-                )
+            key = {"dataset": dataset, "image": "a", "degradation": "resize", "seed": seed}
+            scores = {"bicubic": 25.0, "quick": 25 + with_gain + offset + spread * seed, "quick_without_mlmc": 25 + without_gain}
+            made += [{**key, "method": m, "psnr": psnr, "kernel_distance": 30 - psnr} for m, psnr in scores.items()]
     return made
 
 
@@ -66,3 +56,15 @@ def test_verdict_follows_the_margin_and_its_seed_spread(numbers, verdict):
 
 def test_readers_without_datasets_can_compute_one_cell():
     assert table.live_cell().dataset == table.TUNED_ON and table.live_cell() in table.cells("quick")
+
+
+def test_running_a_table_saves_its_claims(tmp_path, monkeypatch):
+    from restorekit.cli import main
+    from restorekit.experiments import load_claims
+
+    monkeypatch.setattr(table, "cells", lambda size, all=table.cells: [c for c in all(size) if c.method in ("bicubic", "generic")])
+    record = table.ClaimRecord.decide("X1", "here", "text", command="c", size="smoke", values={"a": table.Value(1.0, 0.1, margin=True)})
+    monkeypatch.setattr(table, "claims", lambda rows, size: [record])
+    where = ["--store", str(tmp_path / "store"), "--out", str(tmp_path)]
+    assert main(["experiments", "run", "blind_gaussian", "--size", "smoke", *where]) == 0
+    assert [(record.id, record.verdict) for record in load_claims(tmp_path / "claims")] == [("X1", "holds")]

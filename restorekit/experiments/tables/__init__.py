@@ -2,6 +2,7 @@
 
 A table module has NAME (its file's name), SIZES (those it offers, of smoke, quick, paper), cells(size) -> list[Cell],
 run(cell) -> dict of numbers and text, summarize(rows) -> rows to print, and a docstring whose first line says what it shows.
+It may have claims(rows, size) -> list[ClaimRecord]: what the finished table says of the papers' claims, saved with it.
 """
 
 from __future__ import annotations

@@ -13,7 +13,6 @@ from torch import Tensor
 from restorekit.kernels import GaussianPrior, KernelPrior, MotionPrior, gaussian_kernel, kernel_moments, random_gaussian_kernel
 from restorekit.methods.mlmc import (
     MLMC,
-    hyper_laplacian,
     kernel_misfits,
     kernel_weights,
     mcka_step,
@@ -22,6 +21,7 @@ from restorekit.methods.mlmc import (
     sample_kernels,
 )
 from restorekit.methods.mlmc_presets import BALANCED, PAPER, QUICK, MLMCSettings, preset_settings
+from restorekit.methods.regularizers import hyper_laplacian
 from restorekit.methods.spectral import spectral_evidence, spectral_prior
 from restorekit.nets import KernelNet
 from restorekit.operators import BlurDown

@@ -8,150 +8,30 @@ both algorithms return the one before and so drop their final update).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch import Tensor
+from torch.optim import Adam
 
-from .._check import check_choice, check_probability
 from .._random import rand, randn
 from ..kernels import KernelPrior
 from ..nets import KernelNet, SkipNet
 from ..operators import BlurDown
 from .baselines.bicubic import bicubic
-from .mlmc_presets import PAPER, WEIGHT_RULES, MLMCSettings
+from .mlmc_presets import PAPER, MLMCSettings
+from .mlmc_steps import MCKA, kernel_misfits, kernel_weights, mcka_step, mlao_step, noise_variance, sample_kernels
+from .regularizers import hyper_laplacian
 from .spectral import SpectralPrior, spectral_prior
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+__all__ = ["MCKA", "MLMC", "MLMCState", "kernel_misfits", "kernel_weights", "mcka_step", "mlao_step", "noise_variance", "sample_kernels"]
+
 START_SAMPLES = 200  # whose mean the kernel net starts at, where the settings ask for it
 TINY_TAP = 1e-12  # keeps logarithms finite
 START_FLOOR = 1e-5  # of the largest tap: what an empty tap counts as
-
-
-def sample_kernels(prior: KernelPrior, n: int, *, generator: torch.Generator, like: Tensor | None = None) -> Tensor:
-    """k_tau ~ p(k), tau = 1..n: independent draws (MLMC Alg. 2, line 4), (n, 1, size, size), placed as `like`.
-
-    Raises ValueError if a draw is no probability or is off the prior's centroid.
-    """
-    k = prior.sample(n, generator=generator)
-    return k if like is None else k.to(device=like.device, dtype=like.dtype)
-
-
-def kernel_weights(nu: Tensor, rule: str = "inverse", *, variance: Tensor | float = 1.0) -> Tensor:
-    """omega_tau proportional to 1/nu_tau ('inverse', MLMC Eq. 21) or exp(-nu_tau / (2 variance)) ('posterior'); sum 1.
-
-    nu (T,): the misfits of Eq. 22, all positive. The two rules differ much: 1/nu is almost flat over the samples, the
-    posterior almost always picks one of them. variance: noise variance, for 'posterior' only.
-    """
-    check_choice(rule, WEIGHT_RULES, "rule")
-    if rule == "posterior":
-        return torch.softmax(-nu / (2 * variance), 0)
-    return (1 / nu) / (1 / nu).sum()
-
-
-@torch.no_grad()
-def kernel_misfits(y: Tensor, x: Tensor, samples: Tensor, k: Tensor, scale: int, padding: str, epsilon: float) -> Tensor:
-    """nu_tau = |y - (x * k_tau) down s|^2 + |k - k_tau|^2 + epsilon (MLMC Eq. 22), (T,): all samples in one convolution."""
-    residuals = BlurDown(samples, scale, padding)(x) - y  # (T, C, h, w)
-    return residuals.square().sum((1, 2, 3)) + (k - samples).square().sum((1, 2, 3)) + epsilon
-
-
-@dataclass(frozen=True)
-class MCKA:
-    """What one MCKA step drew and did: samples (T, 1, kh, kw), weights (T,), loss L_MC."""
-
-    samples: Tensor
-    weights: Tensor
-    loss: float
-
-
-def mcka_step(
-    kernel_net: nn.Module,
-    z_k: Tensor,
-    optimizer: Optimizer,
-    samples: Tensor,
-    *,
-    x: Tensor,
-    y: Tensor,
-    scale: int,
-    padding: str = "reflect",
-    rule: str = "inverse",
-    epsilon: float = 1e-6,
-    variance: Tensor | float = 1.0,
-) -> MCKA:
-    """phi_k <- phi_k - gamma Adam(d/dphi_k sum_tau omega_tau |G_k(z_k; phi_k) - k_tau|^2): MLMC Alg. 2, lines 6 to 12.
-
-    x (1, C, H, W): the picture so far, no gradient; y (1, C, h, w); samples (T, 1, kh, kw). Raises ValueError if a
-    sample is no probability.
-    """
-    check_probability(samples, "samples")
-    k = kernel_net(z_k)  # Eq. 16
-    nu = kernel_misfits(y, x.detach(), samples, k.detach(), scale, padding, epsilon)  # Eq. 22
-    omega = kernel_weights(nu, rule, variance=variance)  # Eq. 21
-    loss = (omega * (k - samples).square().sum((1, 2, 3))).sum()  # Eq. 25
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()  # Eq. 26
-    return MCKA(samples, omega, loss.item())
-
-
-def mlao_step(
-    image: Callable[[], Tensor],
-    kernel_net: nn.Module,
-    z_k: Tensor,
-    image_optimizer: Optimizer,
-    kernel_optimizer: Optimizer | None,
-    loss: Loss,
-    image_steps: int,
-    *,
-    on_image: Callable[[Tensor], None] | None = None,
-) -> float:
-    """P steps on phi_x with k fixed, then one step on phi_k of the mean of their P losses: MLMC Alg. 3, one q.
-
-    image() computes x^p = G_x(z_x; phi_x) with its graph; loss(x, k) is L_RE-n. Each backward pass gives the gradient
-    of phi_x and, at no further cost, that of k; their mean is passed through G_k once: the first-order meta-gradient
-    (the dependence of x^p on phi_k through earlier image steps is cut). kernel_optimizer None: no kernel step.
-    on_image(x) sees each x^p. Returns the meta-loss.
-    """
-    kq = kernel_net(z_k)  # line 5
-    k = kq.detach().requires_grad_(kernel_optimizer is not None)
-    total = 0.0
-    for _ in range(image_steps):
-        x = image()  # line 8
-        loss_p = loss(x, k)  # lines 9 and 10
-        image_optimizer.zero_grad()
-        loss_p.backward()  # to phi_x, and added up in k.grad
-        image_optimizer.step()  # line 11, Eq. 30
-        total += loss_p.item() / image_steps
-        if on_image:
-            on_image(x.detach())
-    if kernel_optimizer is not None:
-        kernel_optimizer.zero_grad()
-        kq.backward(k.grad / image_steps)  # line 16, Eq. 28 with omega^p = 1
-        kernel_optimizer.step()  # line 17, Eq. 29
-    return total
-
-
-def noise_variance(residual: Tensor, floor: float) -> Tensor:
-    """sigma^2 = mean r^2 (MLMC Eq. 36), at least floor^2, without gradient: with one, r^2 / sigma^2 would be constant."""
-    return residual.detach().square().mean().clamp(min=floor**2)
-
-
-def hyper_laplacian(x: Tensor, eta: float = 1 / 3, *, diagonals: bool = False, epsilon: float = 1e-6) -> Tensor:
-    """sum_c sum_j (|(f_c * x)_j|^2 + epsilon)^eta, f_c the horizontal and vertical (and two diagonal) differences.
-
-    The form that the name stands for; as printed in MLMC Eq. 33 the power is taken of the whole norm. epsilon makes it
-    differentiable at 0. x (1, C, H, W) -> a number.
-    """
-    pairs = [(x[..., 1:, :], x[..., :-1, :]), (x[..., :, 1:], x[..., :, :-1])]
-    if diagonals:
-        pairs += [(x[..., 1:, 1:], x[..., :-1, :-1]), (x[..., 1:, :-1], x[..., :-1, 1:])]
-    return torch.stack([((a - b).square() + epsilon).pow(eta).sum() for a, b in pairs]).sum()
 
 
 @dataclass(frozen=True)
@@ -193,34 +73,36 @@ class MLMC:
         if settings.spectral:
             self.prior = spectral_prior(y, scale, prior, sigma=sigma, generator=generator)
         size = (scale * y.shape[-2], scale * y.shape[-1])
-        c = settings
-        levels = SkipNet.deepest(size, c.levels)
-        guide = [bicubic(y, scale, align=prior.centroid)] if c.guided else []
-        image_net = SkipNet(
-            c.inputs + len(guide) * y.shape[1], y.shape[1], channels=c.channels, skip=c.skip, levels=levels, generator=generator
-        )
-        image_net = image_net.to(device=y.device, dtype=y.dtype)
-        self.image_net = image_net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        kernel_net = KernelNet(prior.size, hidden=c.hidden, centroid=prior.centroid, generator=generator)
-        self.kernel_net = kernel_net.to(device=y.device, dtype=y.dtype)
-        z_x = 0.1 * rand((1, c.inputs, *size), generator=generator, like=y)
-        self.z_x = torch.cat([*guide, z_x], 1).contiguous(memory_format=torch.channels_last)
-        self.z_k = rand((1, 200), generator=generator, like=y)
-        self._optimizers = {
-            "image": Adam(self.image_net.parameters(), c.lr_image),
-            "mcka": Adam(self.kernel_net.parameters(), c.lr_mcka),
-            "kernel": Adam(self.kernel_net.parameters(), c.lr_kernel),
-        }
+        self._build(size)
         self._step, self._averaged = 0, 0
         self._losses: list[float] = []
         self._average = y.new_zeros(1, y.shape[1], *size)
         with torch.no_grad():
             self._x = self._image()
-        self._variance = noise_variance(y, c.sigma_floor)
+        self._variance = self._noise_variance(y)
         with torch.no_grad():
             self._start = self.kernel_net(self.z_k)
         if settings.start_at_mean:
             self._start_at_mean()
+
+    def _build(self, size: tuple[int, int]) -> None:
+        """Nets, their inputs and optimisers, drawn in this order from the generator."""
+        y, c, generator = self._y, self.settings, self._generator
+        guide = [bicubic(y, self.scale, align=self.prior.centroid)] if c.guided else []
+        inputs, levels = c.inputs + len(guide) * y.shape[1], SkipNet.deepest(size, c.levels)
+        image_net = SkipNet(inputs, y.shape[1], channels=c.channels, skip=c.skip, levels=levels, generator=generator)
+        image_net = image_net.to(device=y.device, dtype=y.dtype)
+        self.image_net = image_net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        kernel_net = KernelNet(self.prior.size, hidden=c.hidden, centroid=self.prior.centroid, generator=generator)
+        self.kernel_net = kernel_net.to(device=y.device, dtype=y.dtype)
+        z_x = 0.1 * rand((1, c.inputs, *size), generator=generator, like=y)
+        self.z_x = torch.cat([*guide, z_x], 1).contiguous(memory_format=torch.channels_last)
+        self.z_k = rand((1, kernel_net.inputs), generator=generator, like=y)
+        self._optimizers = {
+            "image": Adam(self.image_net.parameters(), c.lr_image),
+            "mcka": Adam(self.kernel_net.parameters(), c.lr_mcka),
+            "kernel": Adam(self.kernel_net.parameters(), c.lr_kernel),
+        }
 
     @property
     def total_steps(self) -> int:
@@ -251,15 +133,18 @@ class MLMC:
         residual = self._y - BlurDown(k, self.scale, self.padding)(x)  # Eq. 27
         squares = residual.square().sum()
         self._losses.append(squares.item())
-        self._variance = noise_variance(residual, c.sigma_floor)  # Eq. 36
-        weight = 1 / self._variance if c.noise_variance else 1.0
-        if self.sigma is not None:
-            weight = 1 / max(self.sigma, c.sigma_floor) ** 2
-        loss = weight * squares
+        self._variance = self._noise_variance(residual)
+        loss = squares / self._variance if c.noise_variance or self.sigma is not None else squares
         if c.anchor:
             away = (self._start * (self._start / k.clamp(min=TINY_TAP)).clamp(min=TINY_TAP).log()).sum()  # KL(start | k)
             loss = loss + c.anchor * residual.numel() * away
         return loss + c.rho * hyper_laplacian(x, c.eta, diagonals=c.diagonals) if c.rho else loss
+
+    def _noise_variance(self, residual: Tensor) -> Tensor:
+        """Eq. 36, or what the caller knows."""
+        if self.sigma is None:
+            return noise_variance(residual, self.settings.sigma_floor)
+        return residual.new_tensor(max(self.sigma, self.settings.sigma_floor) ** 2)
 
     def _draw(self) -> Tensor:
         return sample_kernels(self.prior, self.settings.samples, generator=self._generator, like=self._y)

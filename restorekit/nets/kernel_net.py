@@ -94,7 +94,7 @@ class KernelNet(nn.Module):
         for a, b in zip(widths[:-1], widths[1:], strict=True):
             layers += [nn.Linear(a, b), nn.ReLU6()]
         self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], size * size))
-        self.size = size
+        self.size, self.inputs = size, inputs
         self.centroid = centroid
         draw_weights(self, generator)
 

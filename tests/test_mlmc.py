@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from restorekit.images import bundled
 from restorekit.kernels import GaussianPrior, KernelPrior, MotionPrior, gaussian_kernel, kernel_moments, random_gaussian_kernel
 from restorekit.methods.mlmc import (
     MLMC,
@@ -332,10 +333,21 @@ def test_spectral_evidence_finds_a_planted_blur() -> None:
     kernels = gaussian_kernel(11, stds)
     for i in range(4):
         y = (BlurDown(kernels[i : i + 1], 2, "circular")(x) * 255).round() / 255
-        assert spectral_evidence(y, kernels, 2).argmax() == i
+        assert spectral_evidence(y, kernels, 2).logsumexp(0).argmax() == i
         prior = spectral_prior(y, 2, GaussianPrior(11), n=200, generator=gen(2))
         spread = kernel_moments(prior.sample(100, generator=gen(3)))[2].mean(0)
         assert (spread - kernel_moments(kernels[i : i + 1])[2][0]).abs().max() < 1.2
+
+
+def test_spectral_prior_sees_the_noise() -> None:
+    x = bundled("camera", gray=True, size=160)
+    y = BlurDown(gaussian_kernel(11, 1.5), 2, "reflect")(x)
+    found = [
+        spectral_prior(y + s * torch.randn(y.shape, generator=gen(1)), 2, GaussianPrior(11), n=60, generator=gen()).noise
+        for s in (0.0, 0.03)
+    ]
+    assert found[0] < 0.008 and 0.02 < found[1] < 0.045
+    assert spectral_prior(y, 2, GaussianPrior(11), n=20, sigma=0.05, generator=gen()).noise == pytest.approx(0.05)
 
 
 def test_spectral_prior_of_a_flat_picture_is_the_prior() -> None:

@@ -30,6 +30,7 @@ from .spectral import SpectralPrior, spectral_prior
 __all__ = ["MCKA", "MLMC", "MLMCState", "kernel_misfits", "kernel_weights", "mcka_step", "mlao_step", "noise_variance", "sample_kernels"]
 
 START_SAMPLES = 200  # whose mean the kernel net starts at, where the settings ask for it
+NET_ERROR = 5 / 255  # std of the image net's error that the closing data step assumes
 TINY_TAP = 1e-12  # keeps logarithms finite
 START_FLOOR = 1e-5  # of the largest tap: what an empty tap counts as
 
@@ -205,8 +206,15 @@ class MLMC:
 
     @torch.no_grad()
     def data_step(self, state: MLMCState) -> Tensor:
-        """argmin_x 1/2 |A x - y|^2 + mu/2 |x - state.x|^2 with A of state.k: the closing step of the presets that have one."""
+        """argmin_x 1/2 |A x - y|^2 + mu/2 |x - state.x|^2 with A of state.k: the closing step of the presets that have one.
+
+        mu = data_weight + (noise / NET_ERROR)^2, noise being `sigma` or what the spectrum suggests: the ratio of the
+        variances of what y and what the net leave open.
+        """
         mu = self.settings.data_weight
+        if mu:
+            noise = self.prior.noise if isinstance(self.prior, SpectralPrior) else self.sigma or 0.0
+            mu += (noise / NET_ERROR) ** 2
         return BlurDown(state.k, self.scale, self.padding).prox(state.x, self._y, mu, tol=1e-4) if mu else state.x
 
     _PLAIN = ("_step", "_averaged")
@@ -220,7 +228,7 @@ class MLMC:
             "optimizers": {name: deepcopy(o.state_dict()) for name, o in self._optimizers.items()},
             "tensors": {name: getattr(self, name).clone() for name in self._TENSORS},
             "plain": {name: getattr(self, name) for name in self._PLAIN},
-            "pool": {"kernels": self.prior.pool, "probabilities": self.prior.probabilities}
+            "pool": {"kernels": self.prior.pool, "probabilities": self.prior.probabilities, "noise": self.prior.noise}
             if isinstance(self.prior, SpectralPrior)
             else {},
             "generator": self._generator.get_state(),
@@ -237,7 +245,6 @@ class MLMC:
         for name in self._PLAIN:
             setattr(self, name, state["plain"][name])
         if isinstance(self.prior, SpectralPrior):
-            self.prior = SpectralPrior(
-                self.prior.size, self.prior.centroid, *(state["pool"][name].to(self._y.device) for name in ("kernels", "probabilities"))
-            )
+            pool = state["pool"]
+            self.prior = SpectralPrior(self.prior.size, self.prior.centroid, pool["kernels"], pool["probabilities"], pool["noise"])
         self._generator.set_state(state["generator"])

@@ -17,9 +17,9 @@ from .._random import rand
 from ..kernels import KernelPrior
 
 SEGMENT = 32  # low-resolution pixels: side of the windows whose periodograms are averaged
-ALPHA = (2.7, 0.3)  # mean and std of the exponent of |f|
-ALPHAS = (1.5, 1.8, 2.1, 2.4, 2.7, 3.0, 3.3)
-SIGMAS = (0.0, 2 / 255, 6 / 255, 18 / 255)  # noise levels tried where none is given
+ALPHA = (2.7, 0.5)  # mean and std of the exponent of |f|
+ALPHAS = (1.5, 1.9, 2.3, 2.7, 3.1, 3.5, 3.9)
+SIGMAS = (0.0, 1 / 255, 2 / 255, 4 / 255, 8 / 255, 16 / 255)  # noise levels tried where none is given
 SECTORS = 6  # of directions, each with an amplitude of its own: pictures have edges in some directions only
 QUANTISATION = 1 / 12 / 255**2
 EVIDENCE = 100.0  # independent frequencies that the misspecified model is worth, whatever the picture's size
@@ -41,11 +41,12 @@ def periodogram(y: Tensor) -> tuple[Tensor, float]:
 
 
 def spectral_evidence(y: Tensor, kernels: Tensor, scale: int, *, sigma: float | None = None) -> Tensor:
-    """log p(spectrum of y | k) for each kernel (n, 1, kh, kw), up to a constant, tempered; (n,) float64.
+    """log p(spectrum of y | k, sigma) for kernels (n, 1, kh, kw) and noise levels, up to a constant, tempered; (levels, n) float64.
 
     Whittle's likelihood -sum_f [log S(f) + I(f)/S(f)] of the periodogram I under S = A sum_aliases |f|^-alpha |K(f)|^2 + v,
-    A at its maximum in each sector of directions, alpha and (where sigma is not given) the noise variance v summed over a grid. The mean
-    over frequencies is multiplied by EVIDENCE, far below their number: real spectra stray from the model together.
+    A at its maximum in each sector of directions, alpha summed over a grid. The noise levels are SIGMAS, or the one given;
+    v adds the rounding to 8 bit. The mean over frequencies is multiplied by EVIDENCE, far below their number: real spectra
+    stray from the model together.
     """
     measured, share = periodogram(y)
     h, w = measured.shape[0], min(SEGMENT, y.shape[-1])
@@ -60,15 +61,15 @@ def spectral_evidence(y: Tensor, kernels: Tensor, scale: int, *, sigma: float | 
     parts = [keep & (sector == i) for i in range(SECTORS)]
     seen = measured.float()
     levels = SIGMAS if sigma is None else (sigma,)
-    scores = []
-    for alpha in ALPHAS:
+    scores = torch.empty(len(ALPHAS), len(levels), len(kernels), dtype=torch.float64)
+    for a, alpha in enumerate(ALPHAS):
         folded = (radius.pow(-alpha).float() * power).reshape(-1, scale, h, scale, w).mean((1, 3))
         model = folded[..., : w // 2 + 1]
-        for level in levels:
+        for i, level in enumerate(levels):
             noise = (level**2 + QUANTISATION) * share
             score = torch.stack([_whittle(seen[part][None], model[:, part], noise) for part in parts if part.any()]).sum(0) / keep.sum()
-            scores.append(EVIDENCE * score.double() - 0.5 * ((alpha - ALPHA[0]) / ALPHA[1]) ** 2)
-    return torch.logsumexp(torch.stack(scores), 0)
+            scores[a, i] = EVIDENCE * score.double() - 0.5 * ((alpha - ALPHA[0]) / ALPHA[1]) ** 2
+    return torch.logsumexp(scores, 0)
 
 
 def _whittle(seen: Tensor, model: Tensor, noise: float) -> Tensor:
@@ -87,6 +88,7 @@ class SpectralPrior(KernelPrior):
 
     pool: Tensor | None = None
     probabilities: Tensor | None = None
+    noise: float = 0.0  # std that the spectrum suggests, or the one given
 
     def _draw(self, n: int, generator: torch.Generator) -> Tensor:
         assert self.pool is not None and self.probabilities is not None
@@ -99,8 +101,10 @@ def spectral_prior(
     y: Tensor, scale: int, prior: KernelPrior, *, n: int = 400, sigma: float | None = None, generator: torch.Generator
 ) -> SpectralPrior:
     """p(k | spectrum of y): n draws of `prior`, weighted by `spectral_evidence`. Raises ValueError if no weight is finite."""
-    pool = prior.sample(n, generator=generator).to(y.device)
-    probabilities = torch.softmax(spectral_evidence(y, pool, scale, sigma=sigma), 0)
-    if not torch.isfinite(probabilities).all():
+    pool = prior.sample(n, generator=generator).cpu()
+    evidence = spectral_evidence(y.cpu(), pool, scale, sigma=sigma)
+    joint = torch.softmax(evidence.flatten(), 0).reshape(evidence.shape)
+    if not torch.isfinite(joint).all():
         fail("a picture without a usable spectrum", "a picture with some structure", "use a preset or settings without spectral=True")
-    return SpectralPrior(prior.size, prior.centroid, pool, probabilities)
+    levels = torch.tensor(SIGMAS if sigma is None else (sigma,), dtype=torch.float64)
+    return SpectralPrior(prior.size, prior.centroid, pool, joint.sum(0), (joint.sum(1) * levels.square()).sum().sqrt().item())

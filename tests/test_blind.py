@@ -90,7 +90,7 @@ def test_other_priors_and_kernel_sizes() -> None:
 
 def test_closing_data_step_brings_the_picture_nearer_to_the_observation() -> None:
     y = torch.rand(1, 1, 16, 16, generator=gen(1))
-    learner = blind_solver(y, 2, settings=TINY, generator=gen())
+    learner = blind_solver(y, 2, settings=TINY, sigma=0.0, generator=gen())
     raw = run(learner, 2)
     done = finish(learner, raw)
 
@@ -98,6 +98,9 @@ def test_closing_data_step_brings_the_picture_nearer_to_the_observation() -> Non
         return (BlurDown(raw.kernel, 2, "reflect")(x) - y).norm().item()
 
     assert miss(done.image) < 0.5 * miss(raw.image)
+    noisy = blind_solver(y, 2, settings=TINY, sigma=0.1, generator=gen())
+    raw = run(noisy, 2)
+    assert miss(finish(noisy, raw).image) > 0.5 * miss(raw.image)  # noise is not fitted
     learner = blind_solver(y, 2, settings=replace(TINY, data_weight=0.0), generator=gen())
     raw = run(learner, 2)
     assert torch.equal(finish(learner, raw).image, raw.image)

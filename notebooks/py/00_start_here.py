@@ -382,7 +382,7 @@ print(f"{stored.stamp['size']}: {stored.stamp['command']}")
 display(Markdown(markdown(blind.summarize(stored.rows), columns=columns)))
 
 # %% [markdown]
-# `gain` is against bicubic on the right grid. `generic` inverts one guessed Gaussian and falls off the cliff at times; `quick_true_kernel` is told the truth. `quick_without_mlmc` keeps the kernel that the power spectrum suggests and drops both phases of MLMC: it *wins*. On these blurs a good start beats refining it. One cell, computed again:
+# `gain` is against bicubic on the right grid. `generic` inverts one guessed Gaussian and falls off the cliff at times. `quick_without_mlmc` keeps the kernel that the power spectrum suggests and drops both phases of MLMC: it *wins*. On these blurs a good start beats refining it. One cell, computed again:
 
 # %% tags=["nbval-ignore-output"]
 cell = blind.live_cell()

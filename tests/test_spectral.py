@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from restorekit.images import bundled
-from restorekit.kernels import GaussianPrior, gaussian_kernel
+from restorekit.kernels import GaussianPrior, gaussian_kernel, kernel_moments
 from restorekit.methods.spectral import spectral_evidence, spectral_prior
 from restorekit.operators import BlurDown
 

@@ -20,6 +20,7 @@ from IPython.display import Markdown, display
 import restorekit as rk
 from restorekit import teach
 from restorekit.experiments import load_results, markdown, tables
+from restorekit.methods.baselines import generic_deconvolution
 from restorekit.teach import tasks_00 as tasks
 
 card = teach.card(
@@ -402,16 +403,26 @@ display(*map(teach.claim, blind.claims(stored.rows, stored.stamp["size"])))
 # %% [markdown]
 # ## Your own picture, as it is
 #
-# Here nothing is damaged first: a photograph is taken as the low-resolution picture and restored to twice its size. Choose *my own picture* in the first panel and run this section again. There is no score, because there is no truth: look for edges that are sharper without halos. For a whole photo use the terminal, which shows progress and can be stopped and resumed: `python3 run.py restore photo.png --scale 2`.
+# Here nothing is damaged first: a photograph is taken as the low-resolution picture and restored to twice its size. Choose *my own picture* in the first panel and run this section again. There is no score, because there is no truth: look for sharp edges without halos. For a whole photo use the terminal; it shows progress, can be stopped and resumed: `python3 run.py restore photo.png --scale 2`.
 
 # %% tags=["nbval-ignore-output"]
 own = crop(photo.value, teach.pick(smoke=16, quick=40, full=128))
 generator = torch.Generator().manual_seed(1)
-own_result = rk.super_resolve_blind(own, 2, preset="quick", generator=generator)
-teach.compare(
-    {"bicubic": rk.bicubic(own, 2), "MLMC": own_result.image},
-    alt="A crop of the chosen picture at twice its size: bicubic interpolation and MLMC.",
-)
+ways = {
+    "MLMC": rk.super_resolve_blind(own, 2, preset="quick", generator=generator).image,
+    "guessed kernel": generic_deconvolution(own, 2),
+    "bicubic": rk.bicubic(own, 2),
+}
+
+
+def restored_by(method):
+    says = (
+        f"A crop of the chosen picture, and at twice its size by the method {method}."
+    )
+    return teach.compare({"as it is": own, method: ways[method]}, alt=says)
+
+
+teach.explore(restored_by, method=list(ways), question="Which would you print?")
 
 # %% [markdown]
 # ## Exercises

@@ -190,7 +190,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("action", choices=("sync", "execute"))
     parser.add_argument("pages", nargs="*", metavar="PAGE", help="name or number (default: all)")
     parser.add_argument("--measure", action="store_true", help="execute: first measure the page's time and memory for its card")
-    options = parser.parse_args(argv)
+    options = parser.parse_intermixed_args(argv)  # pages may follow the option
     size = os.environ.get("RESTOREKIT_SIZE", "quick")
     for source in pages(options.pages):
         if options.action == "sync":

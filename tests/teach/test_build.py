@@ -153,3 +153,12 @@ def test_the_picture_of_the_readme_is_the_tagged_one(tmp_path):
     assert not (tmp_path / "a").exists()
     build.keep_picture(nbformat.v4.new_notebook(cells=cells), tmp_path / "a" / "readme.png")
     assert (tmp_path / "a" / "readme.png").read_bytes() == b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.mark.parametrize("words", [["execute", "--measure", "00"], ["execute", "00", "--measure"]])
+def test_pages_may_stand_before_and_after_the_option(words, monkeypatch, capsys):
+    monkeypatch.setattr(build, "sync", lambda source: True)
+    monkeypatch.setattr(build, "measure_page", lambda path, at: {"page": path.stem})
+    monkeypatch.setattr(build, "execute", lambda source, size: 1.0)
+    assert build.main(words) == 0
+    assert capsys.readouterr().out.splitlines() == ["00_start_here: {'page': '00_start_here'}", "00_start_here: run in 1 s"]

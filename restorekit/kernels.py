@@ -131,7 +131,7 @@ def centered_gaussian(size: Size, sigma: Tensor, theta: Tensor, centroid: tuple[
     raise AssertionError
 
 
-def _splat(points: Tensor, size: Size) -> Tensor:
+def splat(points: Tensor, size: Size) -> Tensor:
     """Mean of bilinear dots at points (n, T, 2) (rows, columns from the centre). Keeps each path's first moment."""
     h, w = _shape(size)
     centre = torch.tensor([h // 2, w // 2], dtype=points.dtype)
@@ -174,7 +174,7 @@ def motion_kernel(size: Size, *, intensity: float = 0.5, n: int = 1, generator: 
     path = path - path.mean(1, keepdim=True)
     reach = path.abs().amax((1, 2), keepdim=True)
     half = (min(h, w) - 1) // 2
-    return _splat(path / reach * half * uniform(0.4, 0.9, (n, 1, 1), generator=generator), size)
+    return splat(path / reach * half * uniform(0.4, 0.9, (n, 1, 1), generator=generator), size)
 
 
 def line_kernel(size: Size, length: float, theta: float = 0.0) -> Tensor:
@@ -187,7 +187,7 @@ def line_kernel(size: Size, length: float, theta: float = 0.0) -> Tensor:
     t = torch.linspace(-length / 2, length / 2, max(2, int(32 * length) + 1), dtype=torch.float64)
     direction = torch.tensor([theta, theta], dtype=torch.float64)
     unit = torch.stack([direction[0].sin(), direction[1].cos()])
-    return _splat((t[:, None] * unit)[None], size).float()
+    return splat((t[:, None] * unit)[None], size).float()
 
 
 def disk_kernel(size: Size, radius: float) -> Tensor:

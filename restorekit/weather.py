@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ._check import check_generator, check_image, fail
 from ._random import rand, uniform
-from .kernels import _splat, gaussian_kernel, line_kernel
+from .kernels import gaussian_kernel, line_kernel, splat
 from .operators import Blur
 
 _DEPTHS = (1.0, 0.6, 0.35)  # distance layers of rain: how long, wide and bright streaks look
@@ -97,7 +97,7 @@ class CameraPath:
         here = torch.tensor([row, column], dtype=self.shifts.dtype)
         moved = here - _source(here, self.shifts, self.angles, self.size)
         reach = ceil(moved.abs().max().item()) + 1
-        return _splat(moved, 2 * reach + 1)
+        return splat(moved, 2 * reach + 1)
 
 
 def camera_shake(

@@ -92,7 +92,7 @@ def hidden_kernel(blur, scale):
 def damage(picture, blur, scale):
     """y = (x * k) down s, rounded to 8 bit."""
     y = rk.BlurDown(hidden_kernel(blur, scale), scale, "reflect")(crop(picture))
-    return (y.clamp(0, 1) * 255).round() / 255
+    return rk.degradations.round_to_8_bit(y)
 
 
 # %% [markdown]

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from ..._random import uniform
+from ...degradations import round_to_8_bit
 from ...images import bundled, dataset
 from ...kernels import centered_gaussian
 from ...methods.baselines.bicubic import bicubic
@@ -62,7 +63,7 @@ def restore(cell: Cell) -> tuple[Tensor, Tensor]:
     x = _picture(cell.dataset, cell.image, scale)
     m = (scale - 1) / 2
     kernel = _kernel(cell, m)
-    y = (BlurDown(kernel, scale)(x).clamp(0, 1) * 255).round() / 255
+    y = round_to_8_bit(BlurDown(kernel, scale)(x))
     told = (m - offset, m - offset)
     guess = bicubic(y, scale, align=told)
     if cell.method == "deconvolution":

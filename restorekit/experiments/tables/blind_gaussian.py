@@ -30,6 +30,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...degradations import round_to_8_bit
 from ...images import bundled, dataset
 from ...kernels import Align, KernelPrior, align_centroid, random_gaussian_kernel
 from ...methods.baselines.bicubic import bicubic
@@ -102,7 +103,7 @@ def degrade(cell: Cell) -> tuple[Tensor, Tensor, Tensor]:
     top, left = (int(n - side) // 2 // SCALE * SCALE for n in whole.shape[-2:])
     blurred = Blur(kernel, "reflect")(whole)
     part = (..., slice(top, top + side), slice(left, left + side))
-    y = (blurred[part][..., ::SCALE, ::SCALE].clamp(0, 1) * 255).round() / 255
+    y = round_to_8_bit(blurred[part][..., ::SCALE, ::SCALE])
     return whole[part], y, kernel
 
 

@@ -175,7 +175,9 @@ def test_noise_variance_is_a_constant_with_a_floor() -> None:
     variance = noise_variance(r, 0.01)
     assert variance.item() == pytest.approx(r.detach().square().mean().item()) and not variance.requires_grad
     (gradient,) = torch.autograd.grad((r.square() / variance).sum(), r)
-    assert torch.allclose(gradient, 2 * r / variance)  # with the gradient of the variance it would vanish
+    assert torch.allclose(gradient, 2 * r / variance)
+    (literal,) = torch.autograd.grad(r.square().sum() / r.square().mean(), r)  # Eq. 35 and 36 as printed
+    assert literal.abs().max() < 1e-5 < gradient.abs().max()
     assert noise_variance(1e-6 * r, 0.01).item() == pytest.approx(1e-4)
 
 

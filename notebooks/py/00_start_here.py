@@ -464,7 +464,7 @@ _ = tasks.position()(4 * 10 + (4 - 1) / 2), tasks.psnr_of_tables()(psnr_by_hand)
 # %% [markdown]
 # ## Deviations and limits
 #
-# - The printed kernel step size, 0.5, saturates a softmax; ours is smaller. The printed loss is no hyper-Laplacian; ours is.
+# - The printed kernel step size, 0.5, looks wrong for a softmax; ours is far smaller, untested against it so far. The printed loss is no hyper-Laplacian; ours is.
 # - The preset is ours, not the paper's: a narrower network that also sees the bicubic enlargement, kernels drawn where the power spectrum of $y$ allows them, a kernel anchored there, averaged late pictures, a closing data step.
 # - The prior is Gaussian blur; motion, JPEG and strong noise are outside it.
 

@@ -497,7 +497,7 @@ display(Markdown(markdown(alignment.beside_print(paper.rows)) + f"\n\n{note}"))
 
 # %% [markdown]
 # The sharper the method, the more an offset costs. Displaced by $s-1$ pixels we meet the printed row; aligned, bicubic is several
-# decibels better. MLMC's gain is real, and far smaller than its table suggests. One linear step with the *true* kernel comes within a
+# decibels better. MLMC's printed gain survives, far smaller than its table suggests; the kernels here are ours. One linear step with the *true* kernel comes within a
 # decibel of it: finding the kernel is the task.
 #
 # ## 10. Claims

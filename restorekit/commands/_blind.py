@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..solvers import Result
 
 SAVE_EVERY = 5.0  # seconds between checkpoints
-BYTES = {"quick": 4_000, "balanced": 5_500, "paper": 11_000}  # of memory for each pixel of the result, as measured, rounded up
+BYTES = {"quick": 4_000, "balanced": 5_500, "paper": 11_000}  # of memory for each pixel of the result, rounded up; paper is extrapolated
 BYTES_ANYWAY = 250_000_000
 PROBE = 128  # side of the result by which the time is judged
 

@@ -59,8 +59,8 @@ class MLMCSettings:
         check_choice(self.weights, WEIGHT_RULES, "weights")
 
 
-# Algorithms 1 to 3 with the constants of Sec. 5.1. The step size 0.5 that is printed for the kernel net saturates its
-# softmax at once, so 1e-4. rho and eta are not given: eta makes |g|^(2/3), and rho is what the published code's weight
+# Algorithms 1 to 3 with the constants of Sec. 5.1. The step size 0.5 that is printed for the kernel net looks wrong
+# for a softmax, so 1e-4. rho and eta are not given: eta makes |g|^(2/3), and rho is what the published code's weight
 # amounts to at a residual of 2/255, since here the data term is divided by the noise variance.
 PAPER = MLMCSettings()
 # With the averaging of outputs a far weaker rho does; a strong one makes kernels too narrow.

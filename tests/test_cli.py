@@ -173,7 +173,7 @@ def test_interrupt_keeps_the_best_and_resume_does_only_the_rest(photo, stub, tmp
 
 
 def test_divergence_is_told_and_exits_with_1(photo, stub, monkeypatch, capsys):
-    monkeypatch.setattr(Stub, "snapshot", lambda self: blind.MLMCState(1, torch.full((1, 1, 2, 2), float("nan")), *[torch.zeros(1)] * 5))
+    monkeypatch.setattr(Stub, "snapshot", lambda self: blind.BlindState(1, torch.full((1, 1, 2, 2), float("nan")), torch.zeros(1), 0.0, 0.0))
     assert main(["restore", "photo.png"]) == 1
     assert "restorekit: " in capsys.readouterr().err
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
 
 import torch
 from torch import Tensor
@@ -12,10 +13,19 @@ from .._check import check_choice, check_generator, check_image, check_probabili
 from .._convolution import PADDINGS
 from ..kernels import CENTROID_TOL, Align, GaussianPrior, KernelPrior, align_centroid
 from ..solvers import Result, run
-from .mlmc import MLMC, MLMCState
+from .learner import BlindLearner, BlindState
 from .mlmc_presets import MLMCSettings, preset_settings
 
-METHODS = ("mlmc",)
+LEARNERS = {  # method -> its learner, imported on first use
+    "mlmc": "mlmc:MLMC",
+    "dip": "baselines.dip:DIP",
+    "double_dip": "baselines.double_dip:DoubleDIP",
+    "bsrdm": "baselines.bsrdm:BSRDM",
+    "pam": "baselines.pam:PAM",
+    "fkp_dip": "baselines.fkp_dip:FKPDIP",
+    "kernelgan": "baselines.kernelgan:KernelGAN",
+}
+METHODS = tuple(LEARNERS)
 SMALLEST = 8  # px: a smaller picture has no room for a kernel and its border
 DEBLUR_SIZE = 15  # window of the kernel at scale 1
 
@@ -44,7 +54,7 @@ def blind_solver(
     kernel_prior: KernelPrior | None = None,
     sigma: float | None = None,
     generator: torch.Generator,
-) -> MLMC:
+) -> BlindLearner:
     """The learner that `super_resolve_blind` runs for `learner.total_steps` steps; arguments and errors as there.
 
     settings replaces the preset, for example `dataclasses.replace(preset_settings("quick"), mcka=False)`.
@@ -60,16 +70,18 @@ def blind_solver(
     centroid = align_centroid(align, scale)
     prior = kernel_prior if kernel_prior is not None else default_kernel_prior(scale, _kernel_size(kernel_size, scale, y), centroid)
     _check_prior(prior, centroid, None if kernel_prior is None else kernel_size, scale, y)
-    return MLMC(y.detach(), scale, prior, settings=settings, padding=padding, sigma=sigma, generator=generator)
+    module, _, name = LEARNERS[method].partition(":")
+    learner: type[BlindLearner] = getattr(import_module(f".{module}", __package__), name)
+    return learner(y.detach(), scale, prior, settings=settings, padding=padding, sigma=sigma, generator=generator)
 
 
-def finish(learner: MLMC, result: Result) -> Result:
+def finish(learner: BlindLearner, result: Result) -> Result:
     """The result with its closing data step: x <- argmin 1/2 |A x - y|^2 + mu/2 |x - x_averaged|^2, if the preset has one.
 
     `result` is what `run(learner, ...)` returned, interrupted or not; an interrupt before the first step gives the net's
     first output and kernel.
     """
-    state: MLMCState = result.state if result.state is not None else learner.snapshot()
+    state: BlindState = result.state if result.state is not None else learner.snapshot()
     return Result(replace(state, x=learner.data_step(state)), result.history, result.interrupted)
 
 
@@ -85,19 +97,20 @@ def super_resolve_blind(
     kernel_prior: KernelPrior | None = None,
     sigma: float | None = None,
     generator: torch.Generator,
-    callback: Callable[[int, MLMCState], None] | None = None,
+    callback: Callable[[int, BlindState], None] | None = None,
     progress: bool = False,
 ) -> Result:
     """x and k with y = (x * k) down s + n, from y alone (MLMC Eq. 1); scale 1 is blind deblurring.
 
     y: (1, C, h, w), C = 1 or 3, in [0, 1], float32 or float64, at least 8 px a side; the result's `.image` is
     (1, C, s h, s w) on y's device, `.kernel` (1, 1, kh, kw) on the simplex, `.history` has loss and sigma for each outer step.
+    method: 'mlmc', or a baseline with the same budget: 'dip', 'double_dip', 'bsrdm', 'pam', 'fkp_dip', 'kernelgan'.
     preset: 'quick', 'balanced' or 'paper', from seconds to minutes. align: the grid of the result, which blind
     restoration cannot find by itself; 'resize' overlays the ordinary enlargement of y. padding: what the blur saw beyond
     the border, 'reflect', 'circular', 'replicate' or 'zero'. kernel_size: odd, default 4 s + 3 (15 at scale 1).
     kernel_prior: distribution of kernels, default Gaussians of variance [0.175 s, 2.5 s] px^2; its centroid must be that
     of `align`. sigma: noise std in [0, 1] if it is known, otherwise estimated (Eq. 36). callback(i, state) sees each outer step's
-    MLMCState; progress shows a bar with the remaining time. Ctrl-C returns the best so far with `.interrupted`. Raises
+    BlindState; progress shows a bar with the remaining time. Ctrl-C returns the best so far with `.interrupted`. Raises
     ValueError or TypeError for bad input.
     """
     learner = blind_solver(

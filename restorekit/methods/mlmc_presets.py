@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from .._check import check_choice, fail
+from .regularizers import REGULARIZERS
 
 WEIGHT_RULES = ("inverse", "posterior")
 
@@ -15,7 +16,7 @@ class MLMCSettings:
 
     Loops: `outer` I, `mcka_steps` L, `samples` T, `meta_steps` Q, `image_steps` P. Nets: width, skip maps and levels of
     the image net, number of noise maps fed to it, hidden layers of the kernel net. Loss: `rho` and `eta` of Eq. 35
-    (hyper-Laplacian sum |f * x|^(2 eta), `diagonals` adds two filters to the paper's two), `noise_variance` divides by
+    (`regularizer`, by default sum |f * x|^(2 eta); `diagonals` adds two filters to the paper's two), `noise_variance` divides by
     Eq. 36, floored at `sigma_floor`^2. `mcka` and `mlao` False leave the phase out (MLAO: only its kernel steps).
     """
 
@@ -37,6 +38,7 @@ class MLMCSettings:
     rho: float = 3.0
     eta: float = 1 / 3
     diagonals: bool = False
+    regularizer: str = "hyper_laplacian"
     noise_variance: bool = True
     sigma_floor: float = 0.5 / 255
     mcka: bool = True
@@ -57,6 +59,7 @@ class MLMCSettings:
             if value < 1:
                 fail(f"{name}={value}", "1 or more", f"choose a positive {name}")
         check_choice(self.weights, WEIGHT_RULES, "weights")
+        check_choice(self.regularizer, REGULARIZERS, "regularizer")
 
 
 # Algorithms 1 to 3 with the constants of Sec. 5.1. The step size 0.5 that is printed for the kernel net looks wrong

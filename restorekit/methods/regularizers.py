@@ -5,6 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .._check import check_choice
+
+REGULARIZERS = ("hyper_laplacian", "tv", "tikhonov", "none")
+
 
 def hyper_laplacian(x: Tensor, eta: float = 1 / 3, *, diagonals: bool = False, epsilon: float = 1e-6) -> Tensor:
     """sum_c sum_j (|(f_c * x)_j|^2 + epsilon)^eta, f_c the horizontal and vertical (and two diagonal) differences.
@@ -12,7 +16,19 @@ def hyper_laplacian(x: Tensor, eta: float = 1 / 3, *, diagonals: bool = False, e
     The form that the name stands for; as printed in MLMC Eq. 33 the power is taken of the whole norm. epsilon makes it
     differentiable at 0. x (1, C, H, W) -> a number.
     """
+    return _gradient_power(x, eta, diagonals, epsilon)
+
+
+def image_prior(x: Tensor, name: str, *, eta: float = 1 / 3, diagonals: bool = False) -> Tensor:
+    """sum_c sum_j |(f_c * x)_j|^p: p = 2 eta 'hyper_laplacian', 1 'tv', 2 'tikhonov' (MLMC Table 7); 'none' gives 0."""
+    check_choice(name, REGULARIZERS, "regularizer")
+    if name == "none":
+        return x.new_zeros(())
+    return _gradient_power(x, {"hyper_laplacian": eta, "tv": 0.5, "tikhonov": 1.0}[name], diagonals)
+
+
+def _gradient_power(x: Tensor, half_power: float, diagonals: bool, epsilon: float = 1e-6) -> Tensor:
     pairs = [(x[..., 1:, :], x[..., :-1, :]), (x[..., :, 1:], x[..., :, :-1])]
     if diagonals:
         pairs += [(x[..., 1:, 1:], x[..., :-1, :-1]), (x[..., 1:, :-1], x[..., :-1, 1:])]
-    return torch.stack([((a - b).square() + epsilon).pow(eta).sum() for a, b in pairs]).sum()
+    return torch.stack([((a - b).square() + epsilon).pow(half_power).sum() for a, b in pairs]).sum()

@@ -91,6 +91,18 @@ def read_metadata(path_or_name: str | os.PathLike[str]) -> dict[str, Any]:
     return json.loads(header.get("__metadata__", {}).get(_METADATA, "{}"))
 
 
+def shipped(name: str) -> Path:
+    """The weights file of a net that comes with the package: `name`.safetensors, in data/weights of the project."""
+    package = Path(__file__).resolve().parent
+    folders = (package / "_weights", package.parent / "data" / "weights")  # a wheel carries the first, a checkout has the second
+    found = next((f for folder in folders if (f := folder / f"{name}{_OURS}").is_file()), None)
+    if found is None:
+        fix = f"make them: python -m restorekit weights train {name}"
+        fail(f"the weights {name!r}, which are not there", "the files in " + " or ".join(map(str, folders)), fix, FileNotFoundError)
+        raise AssertionError
+    return found
+
+
 def _find(path_or_name: str | os.PathLike[str]) -> Path:
     root = os.environ.get("RESTOREKIT_WEIGHTS")
     tried = [Path(path_or_name).expanduser()] + ([Path(root) / path_or_name] if root else [])

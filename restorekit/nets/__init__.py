@@ -1,6 +1,7 @@
 """Network architectures, one a file. Weights are drawn from an explicit generator, never from a global seed."""
 
 from .kernel_net import KernelNet, hold_centroid
+from .noise_map_denoiser import NoiseMapDenoiser, load_denoiser
 from .skip import SkipNet
 
-__all__ = ["KernelNet", "SkipNet", "hold_centroid"]
+__all__ = ["KernelNet", "NoiseMapDenoiser", "SkipNet", "hold_centroid", "load_denoiser"]

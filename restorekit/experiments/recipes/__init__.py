@@ -1,0 +1,25 @@
+"""The recipes by which the shipped weights were made: `python -m restorekit weights train NAME` runs one.
+
+A recipe module has NAMES (the weights that it makes), SIZES, learner(name, size, steps=, seed=, device=) -> a learner for
+`solvers.run` with `total_steps`, `describe()`, and `weights()`, and check(name, path, size) -> rows of scores.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from ..._check import check_choice
+
+_HOME = {"denoiser_gray": "denoiser", "denoiser_color": "denoiser"}
+
+
+def names() -> list[str]:
+    """The weights for which there is a recipe; nothing is imported."""
+    return list(_HOME)
+
+
+def load(name: str) -> Any:
+    """The recipe module of these weights; ValueError that lists the names if there is none."""
+    check_choice(name, names(), "weights")
+    return import_module(f".{_HOME[name]}", __name__)

@@ -1,0 +1,168 @@
+"""Training of the noise-map denoisers: min over theta of E |D(x + sigma n, sigma; theta) - x|_1, n standard normal.
+
+Patches of the training pictures, turned and mirrored at random. sigma is uniform in [0, 50/255], one a patch; in a quarter of
+the patches it varies smoothly over the patch. Adam, step size constant for 60% of the steps, then linear to 0; the weights
+kept are an exponential mean of those visited. Training pictures: RESTOREKIT_DATA/train400 (gray) and bsds400_color, less one
+in twenty by which the loss is validated.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.optim import Adam
+
+from ..._random import rand, randn
+from ...images import Dataset, dataset, split
+from ...metrics import psnr
+from ...nets.noise_map_denoiser import SIGMA_MAX, NoiseMapDenoiser
+from ..stamp import cpu_model
+
+NAMES = {"denoiser_gray": (1, "train400"), "denoiser_color": (3, "bsds400_color")}  # channels, training folder
+SIZES = {"smoke": 20, "quick": 2000, "full": 16000}  # steps; nothing else changes
+FEATURES, LAYERS = 64, 7
+BATCH, PATCH = 8, 48
+LR, CONSTANT = 1e-3, 0.6
+VARYING = 0.25  # share of the patches whose noise level varies
+AVERAGE = 0.999
+HELD_OUT = 0.05
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """After `step` steps: the loss, its exponential mean (1% new each step), both in grey levels of 255."""
+
+    step: int
+    loss: float
+    mean_loss: float
+
+
+class DenoiserTrainer:
+    """A learner: `step()` is one step of Adam on one batch. Same seed, same weights on one machine; saves and resumes exactly.
+
+    steps: length of the whole run, on which the step size depends. All randomness comes from one generator on the CPU.
+    """
+
+    def __init__(self, name: str, steps: int, *, seed: int = 0, device: torch.device | str = "cpu") -> None:
+        self.name, self.total_steps, self.seed = name, steps, seed
+        channels, folder = NAMES[name]
+        pictures = dataset(folder)
+        self.training, self.held_out = split(pictures.names, (1 - HELD_OUT, HELD_OUT))
+        self._pictures = pictures
+        self._pixels = [_bytes(pictures, n) for n in self.training]
+        self._generator = torch.Generator().manual_seed(seed)
+        net = NoiseMapDenoiser(channels, features=FEATURES, layers=LAYERS, generator=self._generator).to(device)
+        self.net: NoiseMapDenoiser = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = deepcopy(self.net).requires_grad_(False)
+        self._optimizer = Adam(self.net.parameters(), LR)
+        self._device = torch.device(device)
+        self._step, self._mean_loss, self._seconds = 0, 0.0, 0.0
+
+    def step(self) -> TrainingState:
+        """One batch, one step."""
+        start = time.process_time()
+        clean, sigma = (v.to(self._device) for v in self._batch())
+        noisy = clean + sigma * randn(clean.shape, generator=self._generator, like=clean)
+        self._optimizer.param_groups[0]["lr"] = LR * min(1.0, (1 - self._step / self.total_steps) / (1 - CONSTANT))
+        loss = (self.net(noisy, sigma) - clean).abs().mean()
+        self._optimizer.zero_grad()
+        loss.backward()
+        self._optimizer.step()
+        self._step += 1
+        with torch.no_grad():
+            share = max(1 - AVERAGE, 1 / self._step)  # a plain mean at first
+            for mean, p in zip(self.average.parameters(), self.net.parameters(), strict=True):
+                mean.lerp_(p, share)
+            value = 255 * loss.item()
+        self._mean_loss += max(0.01, 1 / self._step) * (value - self._mean_loss)
+        self._seconds += time.process_time() - start
+        return TrainingState(self._step, value, self._mean_loss)
+
+    def _batch(self) -> tuple[Tensor, Tensor]:
+        """Clean patches (BATCH, C, PATCH, PATCH) in [0, 1] and their noise levels as a map of one channel."""
+        g, out = self._generator, []
+        for u in torch.rand(BATCH, 4, generator=g).tolist():
+            x = self._pixels[int(u[0] * len(self._pixels))]
+            top, left = int(u[1] * (x.shape[1] - PATCH + 1)), int(u[2] * (x.shape[2] - PATCH + 1))
+            patch = x[:, top : top + PATCH, left : left + PATCH]
+            turns, mirror = divmod(int(u[3] * 8), 2)
+            patch = torch.rot90(patch, turns, (1, 2))
+            out.append(patch.flip(2) if mirror else patch)
+        corners = rand((BATCH, 1, 3, 3), generator=g)
+        corners = torch.where(rand((BATCH, 1, 1, 1), generator=g) < VARYING, corners, corners[..., :1, :1])
+        sigma = SIGMA_MAX * F.interpolate(corners, (PATCH, PATCH), mode="bilinear", align_corners=True)
+        return torch.stack(out).float() / 255, sigma
+
+    def weights(self) -> dict[str, Tensor]:
+        """The averaged weights, those that ship."""
+        return self.average.state_dict()
+
+    def describe(self) -> dict[str, Any]:
+        """What to know about weights made here: net, recipe, machine, CPU seconds, each training picture with its SHA-256."""
+        channels, folder = NAMES[self.name]
+        return {
+            "net": "restorekit.nets.NoiseMapDenoiser",
+            "channels": channels,
+            "features": FEATURES,
+            "layers": LAYERS,
+            "sigma": [0, SIGMA_MAX],
+            "steps": self._step,
+            "of_steps": self.total_steps,
+            "batch": BATCH,
+            "patch": PATCH,
+            "loss": "L1",
+            "optimizer": f"Adam, {LR} for {CONSTANT:.0%} of the steps, then linear to 0; exponential mean {AVERAGE}",
+            "seed": self.seed,
+            "cpu_seconds": round(self._seconds),
+            "machine": f"{cpu_model()}, {torch.get_num_threads()} thread, {self._device.type}, torch {torch.__version__}",
+            "training_folder": folder,
+            "training_pictures": {n: sha256(self._pictures[n].path.read_bytes()).hexdigest() for n in self.training},
+            "held_out_pictures": list(self.held_out),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that `step` changes."""
+        return {
+            "net": self.net.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "generator": self._generator.get_state(),
+            "plain": {"_step": self._step, "_mean_loss": self._mean_loss, "_seconds": self._seconds, "seed": self.seed},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state_dict()` of a trainer of the same name."""
+        self.net.load_state_dict(state["net"])
+        self.average.load_state_dict(state["average"])
+        self._optimizer.load_state_dict(deepcopy(state["optimizer"]))
+        self._generator.set_state(state["generator"])
+        for name, value in state["plain"].items():
+            setattr(self, name, value)
+
+    @torch.no_grad()
+    def validate(self, sigma: float) -> float:
+        """Mean PSNR (no rounding, no border, all channels) of the averaged weights on the held-out pictures."""
+        scores = []
+        for i, n in enumerate(self.held_out):
+            x = self._pictures[n].load().to(self._device)
+            noise = randn(x.shape, generator=torch.Generator().manual_seed(i), like=x)
+            scores.append(psnr(self.average(x + sigma * noise, sigma), x, luma=False, quantize=False).item())
+        return sum(scores) / len(scores)
+
+
+def learner(name: str, size: str, *, steps: int | None = None, seed: int = 0, device: torch.device | str = "cpu") -> DenoiserTrainer:
+    """The trainer of these weights in one of the SIZES, or with another number of steps."""
+    return DenoiserTrainer(name, steps or SIZES[size], seed=seed, device=device)
+
+
+def _bytes(pictures: Dataset, name: str) -> Tensor:
+    """The picture as (C, H, W) of uint8: four times less memory than floats."""
+    return (pictures[name].load()[0] * 255).round().to(torch.uint8)

@@ -20,7 +20,7 @@ _PUBLIC = {
     "images": "load_image save_image bundled bundled_depth dataset patches split",
     "weights": "load_weights save_weights",
     "metrics": "psnr ssim luma kernel_psnr kernel_distance crop_border",
-    "solvers": "iterate Result History save_state load_state HQS ADMM PGD RED CG",
+    "solvers": "iterate Result History save_state load_state HQS ADMM PGD RED CG ULA SGLD",
     "methods.baselines": "bicubic wiener richardson_lucy tv_deconvolve",
     "methods.mlmc": "MLMC MLMCState sample_kernels kernel_weights mcka_step mlao_step",
     "methods.blind": "super_resolve_blind",

@@ -1,6 +1,7 @@
-"""Solvers: the common loop (base), proximal methods, linear systems, schedules."""
+"""Solvers: the common loop (base), proximal methods, linear systems, Langevin dynamics, schedules."""
 
 from .base import Diverged, History, Learner, Result, Solver, iterate, load_state, run, save_state
+from .langevin import SGLD, ULA
 from .linear import CG
 from .proximal import ADMM, HQS, PGD, RED, Denoiser
 
@@ -10,6 +11,8 @@ __all__ = [
     "HQS",
     "PGD",
     "RED",
+    "SGLD",
+    "ULA",
     "Denoiser",
     "Diverged",
     "History",

@@ -3,5 +3,6 @@
 from .kernel_net import KernelNet, hold_centroid
 from .noise_map_denoiser import NoiseMapDenoiser, load_denoiser
 from .skip import SkipNet
+from .usrnet import USRNet, load_usrnet
 
-__all__ = ["KernelNet", "NoiseMapDenoiser", "SkipNet", "hold_centroid", "load_denoiser"]
+__all__ = ["KernelNet", "NoiseMapDenoiser", "SkipNet", "USRNet", "hold_centroid", "load_denoiser", "load_usrnet"]

@@ -44,7 +44,7 @@ class NoiseMapDenoiser(nn.Module):
     def forward(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """x without its noise of std sigma."""
         check_image(x, "x", self.channels)
-        first = self.body[0].weight
+        first: Tensor = next(self.parameters())
         check_like(x.to(first.dtype), first, "x", "the net")
         H, W = x.shape[-2:]
         if min(H, W) < 2:

@@ -15,20 +15,37 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "kernels": "gaussian_kernel random_gaussian_kernel motion_kernel line_kernel disk_kernel delta_kernel project_simplex "
     "recenter kernel_moments pad_kernel KernelPrior GaussianPrior MotionPrior",
+    "kernel_priors": "LinePrior",
     "operators": "LinearOperator Identity Blur Downsample BlurDown dot_test operator_norm",
     "degradations": "gaussian_noise poisson_noise noise_map jpeg rain haze camera_shake Degradation estimate_sigma",
+    "samplers": "metropolis ess rhat grid_posterior",
     "images": "load_image save_image bundled bundled_depth dataset patches split",
     "weights": "load_weights save_weights",
     "metrics": "psnr ssim luma kernel_psnr kernel_distance crop_border",
     "solvers": "iterate Result History save_state load_state HQS ADMM PGD RED CG ULA SGLD",
     "methods.baselines": "bicubic wiener richardson_lucy tv_deconvolve",
+    "methods.baselines.dip": "dip",
+    "methods.baselines.double_dip": "double_dip",
     "methods.mlmc": "MLMC MLMCState sample_kernels kernel_weights mcka_step mlao_step",
     "methods.blind": "super_resolve_blind",
     "experiments": "Cell run_cells",
     "teach": "Trace stepper explore compare show_kernels plot_history parity claim exercise",
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names.split()}
-_SUBMODULES = ("kernels", "operators", "degradations", "images", "weights", "metrics", "solvers", "nets", "methods", "experiments", "teach")
+_SUBMODULES = (
+    "kernels",
+    "operators",
+    "degradations",
+    "samplers",
+    "images",
+    "weights",
+    "metrics",
+    "solvers",
+    "nets",
+    "methods",
+    "experiments",
+    "teach",
+)
 
 __all__ = sorted([*_HOME, *_SUBMODULES, "__version__"])
 

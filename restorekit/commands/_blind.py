@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from ..solvers import Result
 
 SAVE_EVERY = 5.0  # seconds between checkpoints
-BYTES = {"quick": 4_000, "balanced": 5_500, "paper": 11_000}  # of memory for each pixel of the result, rounded up; paper is extrapolated
+# of memory for each pixel of the result, rounded up; paper and published are extrapolated
+BYTES = {"quick": 4_000, "balanced": 5_500, "paper": 11_000, "published": 12_000}
 BYTES_ANYWAY = 250_000_000
 PROBE = 128  # side of the result by which the time is judged
 

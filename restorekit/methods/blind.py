@@ -11,7 +11,8 @@ from torch import Tensor
 
 from .._check import check_choice, check_generator, check_image, check_probability, check_scale, fail
 from .._convolution import PADDINGS
-from ..kernels import CENTROID_TOL, Align, GaussianPrior, KernelPrior, align_centroid
+from ..kernel_priors import LinePrior
+from ..kernels import CENTROID_TOL, Align, GaussianPrior, KernelPrior, MotionPrior, align_centroid
 from ..solvers import Result, run
 from .learner import BlindLearner, BlindState
 from .mlmc_presets import MLMCSettings, preset_settings
@@ -26,6 +27,7 @@ LEARNERS = {  # method -> its learner, imported on first use
     "kernelgan": "baselines.kernelgan:KernelGAN",
 }
 METHODS = tuple(LEARNERS)
+KERNEL_PRIORS = ("gaussian", "motion", "line")
 SMALLEST = 8  # px: a smaller picture has no room for a kernel and its border
 DEBLUR_SIZE = 15  # window of the kernel at scale 1
 
@@ -35,10 +37,18 @@ def default_kernel_size(scale: int) -> int:
     return 4 * scale + 3 if scale > 1 else DEBLUR_SIZE
 
 
-def default_kernel_prior(scale: int, size: int, centroid: tuple[float, float]) -> GaussianPrior:
-    """Gaussians with variances uniform in [0.175 s, 2.5 s] px^2 (MLMC Sec. 5.1); [0.35, 5] at scale 1."""
+def default_kernel_prior(
+    scale: int, size: int, centroid: tuple[float, float], name: str = "gaussian", *, variances: str = "paper"
+) -> KernelPrior:
+    """'gaussian': variances uniform in [0.175 s, 2.5 s] px^2 (MLMC Sec. 5.1); [0.35, 5] at scale 1. 'motion': random camera
+    paths. 'line': straight motion. variances='published': those that the published code adds to the Gaussians' range, which
+    make it [1.35, 13] at x2 (and x1), [2.525, 16.5] at x3, [3.7, 20] at x4."""
+    check_choice(name, KERNEL_PRIORS, "kernel_prior")
+    if name != "gaussian":
+        return MotionPrior(size, centroid) if name == "motion" else LinePrior(size, centroid)
     s = max(scale, 2)
-    return GaussianPrior(size, centroid, variance=(0.175 * s, 2.5 * s))
+    low, high = (s - 1, s + 6) if variances == "published" else (0, 0)
+    return GaussianPrior(size, centroid, variance=(0.175 * s + low, 2.5 * s + high))
 
 
 def blind_solver(
@@ -51,7 +61,7 @@ def blind_solver(
     align: Align = "resize",
     padding: str = "reflect",
     kernel_size: int | None = None,
-    kernel_prior: KernelPrior | None = None,
+    kernel_prior: KernelPrior | str | None = None,
     sigma: float | None = None,
     generator: torch.Generator,
 ) -> BlindLearner:
@@ -68,11 +78,13 @@ def blind_solver(
         fail(f"sigma={sigma}", "a noise std in [0, 1), for pictures in [0, 1]", "divide an 8-bit std by 255, or leave sigma out")
     settings = settings or preset_settings(preset)
     centroid = align_centroid(align, scale)
-    prior = kernel_prior if kernel_prior is not None else default_kernel_prior(scale, _kernel_size(kernel_size, scale, y), centroid)
-    _check_prior(prior, centroid, None if kernel_prior is None else kernel_size, scale, y)
+    if kernel_prior is None or isinstance(kernel_prior, str):
+        size = _kernel_size(kernel_size, scale, y)
+        kernel_prior = default_kernel_prior(scale, size, centroid, kernel_prior or "gaussian", variances=settings.variances)
+    _check_prior(kernel_prior, centroid, kernel_size, scale, y)
     module, _, name = LEARNERS[method].partition(":")
     learner: type[BlindLearner] = getattr(import_module(f".{module}", __package__), name)
-    return learner(y.detach(), scale, prior, settings=settings, padding=padding, sigma=sigma, generator=generator)
+    return learner(y.detach(), scale, kernel_prior, settings=settings, padding=padding, sigma=sigma, generator=generator)
 
 
 def finish(learner: BlindLearner, result: Result) -> Result:
@@ -94,7 +106,7 @@ def super_resolve_blind(
     align: Align = "resize",
     padding: str = "reflect",
     kernel_size: int | None = None,
-    kernel_prior: KernelPrior | None = None,
+    kernel_prior: KernelPrior | str | None = None,
     sigma: float | None = None,
     generator: torch.Generator,
     callback: Callable[[int, BlindState], None] | None = None,
@@ -105,13 +117,13 @@ def super_resolve_blind(
     y: (1, C, h, w), C = 1 or 3, in [0, 1], float32 or float64, at least 8 px a side; the result's `.image` is
     (1, C, s h, s w) on y's device, `.kernel` (1, 1, kh, kw) on the simplex, `.history` has loss and sigma for each outer step.
     method: 'mlmc', or a baseline with the same budget: 'dip', 'double_dip', 'bsrdm', 'pam', 'fkp_dip', 'kernelgan'.
-    preset: 'quick', 'balanced' or 'paper', from seconds to minutes. align: the grid of the result, which blind
-    restoration cannot find by itself; 'resize' overlays the ordinary enlargement of y. padding: what the blur saw beyond
-    the border, 'reflect', 'circular', 'replicate' or 'zero'. kernel_size: odd, default 4 s + 3 (15 at scale 1).
-    kernel_prior: distribution of kernels, default Gaussians of variance [0.175 s, 2.5 s] px^2; its centroid must be that
-    of `align`. sigma: noise std in [0, 1] if it is known, otherwise estimated (Eq. 36). callback(i, state) sees each outer step's
-    BlindState; progress shows a bar with the remaining time. Ctrl-C returns the best so far with `.interrupted`. Raises
-    ValueError or TypeError for bad input.
+    preset: 'quick', 'balanced', 'paper' or 'published' (what the authors' code does), from seconds to minutes. align: the grid
+    of the result, which blind restoration cannot find by itself; 'resize' overlays the ordinary enlargement of y. padding:
+    what the blur saw beyond the border, 'reflect', 'circular', 'replicate' or 'zero'. kernel_size: odd, default 4 s + 3 (15
+    at scale 1). kernel_prior: distribution of kernels, 'gaussian' (default; variance [0.175 s, 2.5 s] px^2), 'motion' (camera
+    paths), 'line' (straight motion) or any KernelPrior; its centroid must be that of `align`. sigma: noise std in [0, 1] if
+    it is known, otherwise estimated (Eq. 36). callback(i, state) sees each outer step's BlindState; progress shows a bar with
+    the remaining time. Ctrl-C returns the best so far with `.interrupted`. Raises ValueError or TypeError for bad input.
     """
     learner = blind_solver(
         y, scale, method=method, preset=preset, align=align, padding=padding, kernel_size=kernel_size,

@@ -186,7 +186,9 @@ class ImageNetLearner(BlindLearner):
     def _make_image_net(self) -> nn.Module:
         c, channels = self.settings, self._y.shape[1]
         inputs, levels = c.inputs + len(self._guide()) * channels, SkipNet.deepest(self.size, c.levels)
-        net = SkipNet(inputs, channels, channels=c.channels, skip=c.skip, levels=levels, generator=self._generator)
+        net = SkipNet(
+            inputs, channels, channels=c.channels, skip=c.skip, levels=levels, nonlocal_levels=c.nonlocal_levels, generator=self._generator
+        )
         net = net.to(device=self._y.device, dtype=self._y.dtype)
         return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -194,21 +196,31 @@ class ImageNetLearner(BlindLearner):
         z = 0.1 * rand((1, self.settings.inputs, *self.size), generator=self._generator, like=self._y)
         return torch.cat([*self._guide(), z], 1).contiguous(memory_format=torch.channels_last)
 
-    def _image(self) -> Tensor:
-        """G_x(z_x + jitter)."""
+    def _input(self) -> Tensor:
+        """z_x + jitter."""
         z = self.z_x
         if self.settings.jitter:
             z = z + self.settings.jitter * randn(z.shape, generator=self._generator, like=z)
-        return self.image_net(z)
+        return z
+
+    def _image(self) -> Tensor:
+        """G_x(z_x + jitter)."""
+        return self.image_net(self._input())
 
     def _loss(self, x: Tensor, k: Tensor) -> Tensor:
         """L_RE-n = |y - (x * k) down s|^2 / sigma^2 + rho prior(x) (MLMC Eq. 35, its prior as in `regularizers`)."""
         c = self.settings
-        residual = self._y - BlurDown(k, self.scale, self.padding)(x)  # Eq. 27
+        Ax = BlurDown(k, self.scale, self.padding)(x)
+        residual = self._y - Ax  # Eq. 27
         squares = residual.square().sum()
-        self._losses.append(squares.item())
         self._variance = self._noise_variance(residual)
-        loss = squares / self._variance if c.noise_variance or self.sigma is not None else squares
+        loss = self._data_term(Ax, squares)
+        self._losses.append(squares.item())
         if c.rho and c.regularizer != "none":
             loss = loss + c.rho * image_prior(x, c.regularizer, eta=c.eta, diagonals=c.diagonals)
         return loss
+
+    def _data_term(self, Ax: Tensor, squares: Tensor) -> Tensor:
+        """First term of Eq. 35, from A x and |y - A x|^2."""
+        weighs = self.settings.noise_variance or self.sigma is not None
+        return squares / self._variance if weighs else squares

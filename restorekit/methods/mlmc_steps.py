@@ -15,6 +15,7 @@ from ..operators import BlurDown
 from .mlmc_presets import WEIGHT_RULES
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+FOCAL_FLOOR = 1e-3  # keeps the logarithm of the best sample finite
 
 
 def sample_kernels(prior: KernelPrior, n: int, *, generator: torch.Generator, like: Tensor | None = None) -> Tensor:
@@ -27,14 +28,21 @@ def sample_kernels(prior: KernelPrior, n: int, *, generator: torch.Generator, li
 
 
 def kernel_weights(nu: Tensor, rule: str = "inverse", *, variance: Tensor | float = 1.0) -> Tensor:
-    """omega_tau proportional to 1/nu_tau ('inverse', MLMC Eq. 21) or exp(-nu_tau / (2 variance)) ('posterior'); sum 1.
+    """omega_tau proportional to 1/nu_tau ('inverse', MLMC Eq. 21) or exp(-nu_tau / (2 variance)) ('posterior'), sum 1.
 
-    nu (T,): the misfits of Eq. 22, all positive. The two rules differ much: 1/nu is almost flat over the samples, the
+    'focal', as in the published code: -(1 - p)^2 log(p + 0.001), p_tau = (nu_tau - min nu) / sum of these. The best sample has
+    6.9, one of T equal others about log T; they do not sum to 1, and a sample that is far worse than all others gets about 0.
+
+    nu (T,): the misfits of Eq. 22, all positive. The rules differ much: 1/nu is almost flat over the samples, the
     posterior almost always picks one of them. variance: noise variance, for 'posterior' only.
     """
     check_choice(rule, WEIGHT_RULES, "rule")
     if rule == "posterior":
         return torch.softmax(-nu / (2 * variance), 0)
+    if rule == "focal":
+        excess = nu - nu.min()
+        p = excess / excess.sum().clamp(min=torch.finfo(nu.dtype).tiny)
+        return -(1 - p).square() * (p + FOCAL_FLOOR).log()
     return (1 / nu) / (1 / nu).sum()
 
 
@@ -67,11 +75,12 @@ def mcka_step(
     rule: str = "inverse",
     epsilon: float = 1e-6,
     variance: Tensor | float = 1.0,
+    gain: float = 1.0,
 ) -> MCKA:
     """phi_k <- phi_k - gamma Adam(d/dphi_k sum_tau omega_tau |G_k(z_k; phi_k) - k_tau|^2): MLMC Alg. 2, lines 6 to 12.
 
-    x (1, C, H, W): the picture so far, no gradient; y (1, C, h, w); samples (T, 1, kh, kw). Raises ValueError if a
-    sample is no probability.
+    x (1, C, H, W): the picture so far, no gradient; y (1, C, h, w); samples (T, 1, kh, kw). gain: factor on the loss, felt
+    only where the optimizer also follows another loss. Raises ValueError if a sample is no probability.
     """
     check_probability(samples, "samples")
     k = kernel_net(z_k)  # Eq. 16
@@ -79,9 +88,17 @@ def mcka_step(
     omega = kernel_weights(nu, rule, variance=variance)  # Eq. 21
     loss = (omega * (k - samples).square().sum((1, 2, 3))).sum()  # Eq. 25
     optimizer.zero_grad()
-    loss.backward()
+    (gain * loss).backward()
     optimizer.step()  # Eq. 26
     return MCKA(samples, omega, loss.item())
+
+
+def warm_up(kernel_net: nn.Module, z_k: Tensor, optimizer: Optimizer, samples: Tensor, *, gain: float = 1.0) -> None:
+    """One step on |G_k(z_k; phi_k) - k_tau|^2 for each of the samples (n, 1, kh, kw) in turn, as the published code begins."""
+    for k_tau in samples.split(1):
+        optimizer.zero_grad()
+        (gain * (kernel_net(z_k) - k_tau).square().sum()).backward()
+        optimizer.step()
 
 
 def mlao_step(
@@ -121,6 +138,7 @@ def mlao_step(
     return total
 
 
-def noise_variance(residual: Tensor, floor: float) -> Tensor:
-    """sigma^2 = mean r^2 (MLMC Eq. 36), at least floor^2, without gradient: with one, r^2 / sigma^2 would be constant."""
-    return residual.detach().square().mean().clamp(min=floor**2)
+def noise_variance(residual: Tensor, floor: float, *, stop_gradient: bool = True) -> Tensor:
+    """sigma^2 = mean r^2 (MLMC Eq. 36), at least floor^2, without gradient: with one (stop_gradient=False, the literal
+    reading), |r|^2 / sigma^2 is a constant above the floor and the data have no say."""
+    return (residual.detach() if stop_gradient else residual).square().mean().clamp(min=floor**2)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from .._check import fail
 from ._init import draw_weights
+from .nonlocal_block import NonLocalBlock
 
 _SLOPE = 0.2
 
@@ -40,11 +41,12 @@ def _conv3x3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
 class _Level(nn.Module):
     """Down by 2, the levels below, up by 2, joined with a narrow skip connection."""
 
-    def __init__(self, inputs: int, channels: int, skip: int, below: nn.Module | None) -> None:
+    def __init__(self, inputs: int, channels: int, skip: int, below: nn.Module | None, attends: bool) -> None:
         super().__init__()
         self.skip = _block(Conv1x1(inputs, skip), skip) if skip else None
         self.down = nn.Sequential(
             _block(_conv3x3(inputs, channels, stride=2), channels),
+            *([NonLocalBlock(channels)] if attends else []),
             _block(_conv3x3(channels, channels), channels),
         )
         self.below = below
@@ -69,22 +71,31 @@ class SkipNet(nn.Module):
     `levels` times down and up by 2 with `channels` feature maps, skip connections of `skip` maps, bilinear
     upsampling, reflection padding, batch normalisation, LeakyReLU, sigmoid (Ulyanov et al. 2018; MLMC Sec. 5.1 uses
     its defaults: 5 levels, 128 channels, skip 16). The smallest side that `levels` can halve is 2**levels + 1; see
-    `SkipNet.deepest`. Weights are drawn from `generator`. Raises ValueError for a picture too small.
+    `SkipNet.deepest`. The `nonlocal_levels` deepest encoder levels have a `NonLocalBlock` (published MLMC code: 3).
+    Weights are drawn from `generator`. Raises ValueError for a picture too small.
     """
 
     def __init__(
-        self, inputs: int = 32, outputs: int = 3, *, channels: int = 128, skip: int = 16, levels: int = 5, generator: torch.Generator
+        self,
+        inputs: int = 32,
+        outputs: int = 3,
+        *,
+        channels: int = 128,
+        skip: int = 16,
+        levels: int = 5,
+        nonlocal_levels: int = 0,
+        generator: torch.Generator,
     ) -> None:
         super().__init__()
-        if min(inputs, outputs, channels, levels) < 1 or skip < 0:
+        if min(inputs, outputs, channels, levels) < 1 or min(skip, nonlocal_levels) < 0:
             fail(
-                f"inputs={inputs}, outputs={outputs}, channels={channels}, levels={levels}, skip={skip}",
-                "1 or more (skip: 0 or more)",
+                f"inputs={inputs}, outputs={outputs}, channels={channels}, levels={levels}, skip={skip}, nonlocal_levels={nonlocal_levels}",
+                "1 or more (skip and nonlocal_levels: 0 or more)",
                 "keep the defaults",
             )
         below: nn.Module | None = None
         for level in reversed(range(levels)):
-            below = _Level(inputs if level == 0 else channels, channels, skip, below)
+            below = _Level(inputs if level == 0 else channels, channels, skip, below, level >= levels - nonlocal_levels)
         self.levels = levels
         self.body = below
         self.head = Conv1x1(channels, outputs)

@@ -156,7 +156,8 @@ def run(
     resumed run records the same rows as an uninterrupted one. progress shows a bar with the remaining time.
 
     Ctrl-C (the stop button of a notebook) lets the current step finish, then returns what there is with
-    `interrupted=True`; a second Ctrl-C stops at once. Raises Diverged at the first NaN or infinity in a state.
+    `interrupted=True`; a second Ctrl-C stops at once. A learner that has `finished` (true: no more to gain) ends the run before
+    its n steps; a resumed one stays finished. Raises Diverged at the first NaN or infinity in a state.
     Closed-form solvers run without gradients; use `iterate` to differentiate through the steps.
     """
     _check_counts(n, every)
@@ -168,6 +169,8 @@ def run(
     bar = _progress_bar(n, progress)
     try:
         for i in range(1, n + 1):
+            if getattr(solver, "finished", False):
+                break
             with _finish_before_interrupt():
                 with torch.set_grad_enabled(learner):
                     new = next(states)

@@ -42,7 +42,7 @@ def method_settings(method: str, outer: int | None = None, channels: int | None 
             settings = replace(settings, mcka=False, mlao=False)
         if method.endswith(TRUE_KERNEL):
             settings = replace(settings, spectral=False, anchor=0.0, start_at_mean=True)
-    counts = {name: value for name, value in (("outer", outer), ("channels", channels)) if value is not None}
+    counts: dict[str, Any] = {name: value for name, value in (("outer", outer), ("channels", channels)) if value is not None}
     return learner, replace(settings, **counts)
 
 

@@ -1,4 +1,6 @@
-"""Baselines that need no training: what every method has to beat."""
+"""Baselines: what every method has to beat. The blind ones (dip, double_dip, ...) are imported from their own files, since they
+stand on `methods.learner`, which itself needs `bicubic` from here.
+"""
 
 from .bicubic import bicubic, bicubic_downsample
 from .richardson_lucy import richardson_lucy

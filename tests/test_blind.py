@@ -150,7 +150,7 @@ BAD: list[tuple[Any, Any, dict[str, Any], type[Exception], str]] = [
     ((255 * GOOD).byte(), 2, {}, TypeError, "dtype"),
     (GOOD.half(), 2, {}, TypeError, "float32 or float64"),
     ("photo.png", 2, {}, TypeError, "load_image"),
-    (GOOD, 2, {"method": "dip"}, ValueError, "method"),
+    (GOOD, 2, {"method": "nearest"}, ValueError, "method"),
     (GOOD, 2, {"preset": "fast"}, ValueError, "preset"),
     (GOOD, 2, {"align": "center"}, ValueError, "align"),
     (GOOD, 2, {"align": (9.0, 0.0)}, ValueError, "enlarge"),

@@ -84,13 +84,13 @@ def mean_and_spread(rows: Iterable[Mapping[str, Any]], *, by: Sequence[str], val
 
 
 def markdown(rows: Sequence[Mapping[str, Any]], *, columns: Sequence[str] | None = None, digits: int = 2) -> str:
-    """A Markdown table; a column with its spread becomes "mean ± spread", a missing value "-"."""
+    """A Markdown table; a column with its spread becomes "mean ± spread", a missing value "-"; ssim has one digit more."""
     names = list(columns) if columns is not None else list(dict.fromkeys(key for row in rows for key in row))
     names = [name for name in names if not (name.endswith("_spread") and name.removesuffix("_spread") in names)]
     numeric = {name: any(isinstance(row.get(name), (int, float)) for row in rows) for name in names}
     lines = [" | ".join(names), " | ".join("---:" if numeric[name] else "---" for name in names)]
     for row in rows:
-        lines.append(" | ".join(_shown(row.get(name), row.get(f"{name}_spread"), digits) for name in names))
+        lines.append(" | ".join(_shown(row.get(name), row.get(f"{name}_spread"), digits + name.startswith("ssim")) for name in names))
     return "\n".join(f"| {line} |" for line in lines)
 
 

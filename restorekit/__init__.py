@@ -26,6 +26,8 @@ _PUBLIC = {
     "methods.baselines": "bicubic wiener richardson_lucy tv_deconvolve",
     "methods.baselines.dip": "dip",
     "methods.baselines.double_dip": "double_dip",
+    "methods.baselines.fkp_dip": "fkp_dip",
+    "methods.baselines.bsrdm": "bsrdm",
     "methods.mlmc": "MLMC MLMCState sample_kernels kernel_weights mcka_step mlao_step",
     "methods.blind": "super_resolve_blind",
     "experiments": "Cell run_cells",

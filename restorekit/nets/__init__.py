@@ -1,8 +1,22 @@
 """Network architectures, one a file. Weights are drawn from an explicit generator, never from a global seed."""
 
+from .kernel_flow import FlowPrior, KernelFlow, load_kernel_flow, shipped_kernel_flow, train_kernel_flow
 from .kernel_net import KernelNet, hold_centroid
 from .noise_map_denoiser import NoiseMapDenoiser, load_denoiser
 from .skip import SkipNet
 from .usrnet import USRNet, load_usrnet
 
-__all__ = ["KernelNet", "NoiseMapDenoiser", "SkipNet", "USRNet", "hold_centroid", "load_denoiser", "load_usrnet"]
+__all__ = [
+    "FlowPrior",
+    "KernelFlow",
+    "KernelNet",
+    "NoiseMapDenoiser",
+    "SkipNet",
+    "USRNet",
+    "hold_centroid",
+    "load_denoiser",
+    "load_kernel_flow",
+    "load_usrnet",
+    "shipped_kernel_flow",
+    "train_kernel_flow",
+]

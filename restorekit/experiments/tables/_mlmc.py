@@ -15,7 +15,7 @@ from torch import Tensor
 from ...kernels import Align, align_centroid
 from ...methods.baselines.bicubic import bicubic
 from ...methods.baselines.tv import generic_deconvolution
-from ...methods.blind import METHODS, blind_solver, default_kernel_prior, finish
+from ...methods.blind import METHODS, blind_solver, finish
 from ...methods.mlmc_presets import PRESETS, MLMCSettings, preset_settings
 from ...methods.spectral import spectral_prior
 from ...metrics import kernel_distance, kernel_psnr, kernel_width, psnr, ssim
@@ -56,15 +56,15 @@ def restore(cell: Cell, y: Tensor, scale: int, kernel: Tensor, align: Align, pad
     if cell.method == "generic":
         return generic_deconvolution(y, scale, align=align, padding=padding), None
     method, settings = method_settings(cell.method, cell.params.get("outer"), cell.params.get("channels"))
-    centroid, size = align_centroid(align, scale), kernel.shape[-1]
-    prior = Known(size, centroid, kernel) if cell.method.endswith(TRUE_KERNEL) else default_kernel_prior(scale, size, centroid)
+    size = kernel.shape[-1]
+    known = Known(size, align_centroid(align, scale), kernel) if cell.method.endswith(TRUE_KERNEL) else None
     learner = blind_solver(
-        y, scale, method=method, settings=settings, align=align, padding=padding, kernel_prior=prior, generator=generator
+        y, scale, method=method, settings=settings, align=align, padding=padding, kernel_size=size, kernel_prior=known, generator=generator
     )
     result = run_solver(learner, learner.total_steps)
     if method in BASELINES:
         # one closing data step for all: at the noise level that `balanced` reads from the spectrum of y
-        learner.sigma = spectral_prior(y, scale, prior, generator=generator).noise
+        learner.sigma = spectral_prior(y, scale, learner.prior, generator=generator).noise
     result = finish(learner, result)
     return result.image, result.kernel
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -30,7 +31,7 @@ def add_parser(commands: Any) -> None:
     )
     action.add_argument("--out", type=Path, help="folder of the result (default: the store; data/weights replaces what ships)")
     action.set_defaults(run=_train)
-    action = actions.add_parser("check", help="files and checksums of the weights that ship, and their scores as stored")
+    action = actions.add_parser("check", help="is each file whole, loadable and trained on no picture of a test set?")
     action.set_defaults(run=_check)
 
 
@@ -59,11 +60,12 @@ def _train(args: argparse.Namespace) -> int:
     out = args.out or args.store
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"{args.name}.safetensors"
-    digest = save_weights(path, learner.weights(), metadata={k: about[k] for k in ("net", "channels", "features", "layers", "steps")})
-    validation = {f"{level}/255": round(learner.validate(level / 255), 3) for level in (15, 25, 50)}
+    metadata = {k: about[k] for k in ("net", "channels", "features", "layers", "size", "steps") if k in about}
+    digest = save_weights(path, learner.weights(), metadata=metadata)
     command = f"python -m restorekit {' '.join(args.argv)}"
-    write_json(path.with_suffix(".json"), {"sha256": digest, "command": command, "validation_psnr": validation, **about})
-    print(f"{path}: {about['steps']} of {about['of_steps']} steps, held-out PSNR at sigma 15, 25, 50: {list(validation.values())}")
+    about = {"sha256": digest, "command": command, **learner.validation(), **about}
+    write_json(path.with_suffix(".json"), about)
+    print(f"{path}: {about['steps']} of {about['of_steps']} steps, {recipe.summary(about)['scores']}")
     if result.interrupted:
         print("Stopped; the same command goes on.", file=sys.stderr)
         return 130
@@ -91,8 +93,39 @@ class _Watch:
 
 
 def _list(args: argparse.Namespace) -> int:
+    from ..experiments import markdown, recipes
+
+    rows = []
+    for name, path, about in _shipped():
+        size, net = f"{path.stat().st_size / 1e6:.2f}", about["net"].rpartition(".")[2]
+        told = recipes.load(name).summary(about)
+        training = f"{about['steps']} steps on {told['on']}, {about['cpu_seconds'] / 60:.1f} CPU min"
+        rows.append({"weights": name, "net": net, "MB": size, "training": training, "validation": told["scores"]})
+    print(markdown(rows))
     return 0
 
 
 def _check(args: argparse.Namespace) -> int:
-    return 0
+    from ..experiments import recipes
+
+    bad = 0
+    for name, path, about in _shipped():
+        with user_input():
+            problems = recipes.load(name).problems(name, path, about)
+        bad += bool(problems)
+        print(f"{name}: " + ("; ".join(problems) if problems else f"sound, SHA-256 {about['sha256'][:16]}"))
+    if not os.environ.get("RESTOREKIT_DATA"):
+        print("RESTOREKIT_DATA is not set: training pictures were not compared with the test sets.")
+    print("Scores: python -m restorekit experiments run denoiser --size quick")
+    return 1 if bad else 0
+
+
+def _shipped() -> list[tuple[str, Path, dict[str, Any]]]:
+    """Name, file and record of all weights that ship."""
+    from ..experiments import recipes
+    from ..experiments._files import read_json
+    from ..weights import shipped
+
+    with user_input():
+        files = [(name, shipped(name)) for name in recipes.names()]
+        return [(name, path, read_json(path.with_suffix(".json"))) for name, path in files]

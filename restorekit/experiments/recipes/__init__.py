@@ -1,7 +1,8 @@
 """The recipes by which the shipped weights were made: `python -m restorekit weights train NAME` runs one.
 
 A recipe module has NAMES (the weights that it makes), SIZES, learner(name, size, steps=, seed=, device=) -> a learner for
-`solvers.run` with `total_steps`, `describe()`, and `weights()`, and check(name, path, size) -> rows of scores.
+`solvers.run` with `total_steps`, `describe()`, `validation()` and `weights()`; `describe` and `validation` make the record beside
+the weights. summary(record) tells it in words, problems(name, path, record) what is wrong with a file.
 """
 
 from __future__ import annotations

@@ -46,9 +46,9 @@ class KernelFlowTrainer(FlowTrainer):
         """Those that ship."""
         return self.flow().state_dict()
 
-    def scores(self) -> dict[str, float]:
-        """`quality` of the flow as it stands."""
-        return quality(self.flow(), self.prior)
+    def validation(self) -> dict[str, dict[str, float]]:
+        """`quality` of the flow as it stands, for the record."""
+        return {"validation": {name: round(value, 4) for name, value in quality(self.flow(), self.prior).items()}}
 
     def describe(self) -> dict[str, Any]:
         """What to know about weights made here: net, recipe, kernels, machine, CPU seconds."""
@@ -91,6 +91,15 @@ def quality(flow: KernelFlow, prior: Any) -> dict[str, float]:
 def learner(name: str, size: str, *, steps: int | None = None, seed: int = 0, device: torch.device | str = "cpu") -> KernelFlowTrainer:
     """The trainer of these weights in one of the SIZES, or with another number of steps; always on the CPU."""
     return KernelFlowTrainer(name, steps or SIZES[size], seed=seed)
+
+
+def summary(about: Mapping[str, Any]) -> dict[str, str]:
+    """What a record says, in words for a list: trained on what, and its scores."""
+    scores = about["validation"]
+    return {
+        "on": f"{about['pool']} drawn kernels of {about['size']}x{about['size']}",
+        "scores": f"log p per tap {scores['log_prob_per_tap']:.2f}, {scores['from_gaussian']:.1%} from Gaussians",
+    }
 
 
 def problems(name: str, path: Path, about: Mapping[str, Any]) -> list[str]:

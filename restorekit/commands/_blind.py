@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SAVE_EVERY = 5.0  # seconds between checkpoints
 # of memory for each pixel of the result, rounded up; paper and published are extrapolated
-BYTES = {"quick": 4_000, "balanced": 5_500, "paper": 11_000, "published": 12_000}
+BYTES = {"quick": 4_000, "balanced": 4_000, "strict": 4_000, "paper": 11_000, "published": 12_000}
 BYTES_ANYWAY = 250_000_000
 PROBE = 128  # side of the result by which the time is judged
 

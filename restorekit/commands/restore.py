@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 METHODS = ("mlmc", "bicubic", "tv", "wiener")
-PRESETS = ("quick", "balanced", "paper", "published")
+PRESETS = ("quick", "balanced", "strict", "paper", "published")
 
 
 def add_parser(commands: Any) -> None:

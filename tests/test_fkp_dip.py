@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -147,9 +148,11 @@ def test_no_flow_for_a_prior_is_said_with_what_to_do(prior: KernelPrior) -> None
 
 
 def test_a_flow_of_the_user_is_taken() -> None:
-    flow = KernelFlow(7, normalization=0.3, generator=gen()).eval().requires_grad_(False)
-    a = learner(prior=FlowPrior(7, M, flow))
-    assert a.flow is flow and a.step().k.shape == (1, 1, 7, 7)
+    flow = KernelFlow(7, normalization=0.3, generator=gen()).eval()
+    a = learner(y=blocks(24, 24).double(), prior=FlowPrior(7, M, flow))
+    expected = deepcopy(flow).double()(a.z_k, M)
+    assert torch.allclose(a.kernel(), expected) and a.step().k.shape == (1, 1, 7, 7)
+    assert all(p.dtype == torch.float32 and p.grad is None for p in flow.parameters())  # the user's is left alone
 
 
 def test_on_a_picture_the_loss_falls_and_the_result_beats_the_start() -> None:

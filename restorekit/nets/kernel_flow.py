@@ -87,7 +87,7 @@ def _mlp(taps: int, hidden: int, activation: type[nn.Module]) -> nn.Sequential:
 
 
 class KernelFlow(nn.Module):
-    """k = T^-1(z), z ~ N(0, I): an invertible map between kernels (B, 1, size, size) and latents (B, size^2) (FKP Sec. 3).
+    """k = T^-1(z), z ~ N(0, I): an invertible map between kernels (B, 1, size, size) and latents (B, size^2) (FKP).
 
     z = f_10 o ... o f_1(logit(alpha + (1 - 2 alpha) k / normalization)), `blocks` times a `Coupling` (its mask every other
     tap, complemented from block to block) and a `FlowNorm`. `normalization` exceeds every tap that may occur. So
@@ -264,7 +264,7 @@ def train_kernel_flow(
     jitter: float = 0.03,
     generator: torch.Generator,
 ) -> KernelFlow:
-    """argmax over flows of the mean of log p(k) (FKP Eq. 5) over `pool` kernels of the prior; Adam, cosine decay of `lr`.
+    """argmax over flows of the mean of log p(k) over `pool` kernels of the prior; Adam, cosine decay of `lr`.
 
     Kernels fill a thin surface (they sum to 1, Gaussians have three parameters), on which a density has no maximum: noise of
     std `jitter` on the logits gives it thickness. `normalization` is twice the largest tap. On a CPU, seconds to a minute. The

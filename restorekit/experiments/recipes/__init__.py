@@ -12,7 +12,7 @@ from typing import Any
 
 from ..._check import check_choice
 
-_HOME = {"denoiser_gray": "denoiser", "denoiser_color": "denoiser"}
+_HOME = {"denoiser_gray": "denoiser", "denoiser_color": "denoiser", **{f"kernel_flow_x{s}": "kernel_flow" for s in (1, 2, 3, 4)}}
 
 
 def names() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from statistics import fmean
 from typing import Any
 
@@ -16,16 +17,16 @@ from ...nets.kernel_flow import FlowPrior, KernelFlow, shipped_kernel_flow
 from ...solvers import Result
 from ..learner import BlindState, ImageNetLearner
 
-LR_KERNEL = 0.1  # of z_k, as in the paper
+LR_KERNEL = 0.1  # of z_k
 
 
 class FKPDIP(ImageNetLearner):
     """min over phi_x and z_k of |y - (G_x(z_x; phi_x) * flow(z_k)) down s|^2 / sigma^2 + rho prior(G_x), |z_k|^2 = size^2.
 
-    Liang et al., CVPR 2021, Sec. 4.1 (DIP-FKP): the kernel is a point on the sphere of latents, where nearly all of N(0, I)
+    Liang et al., CVPR 2021 (MLMC Eq. 7): the kernel is a point on the sphere of latents, where nearly all of N(0, I)
     lies; it starts at random, and every step is one Adam step on phi_x and one on z_k, put back on the sphere. The flow stays
     as it was trained. Here the kernel also has the prior's centroid and sum 1 exactly, and net, loss, number of steps and the
-    step at which the kernel starts to move are those of `settings`; the paper's is 1000 steps, SSIM first, then squares.
+    step at which the kernel starts to move are those of `settings`, not the paper's.
 
     flow: that of a `FlowPrior`. For a GaussianPrior the one that ships for this scale, whatever the prior's variances: it was
     trained on `default_kernel_prior` (align='resize'). Raises ValueError for other priors and sizes. Arguments: `BlindLearner`.
@@ -34,7 +35,7 @@ class FKPDIP(ImageNetLearner):
     _TENSORS = (*ImageNetLearner._TENSORS, "z_k")
 
     def __init__(self, y: Tensor, scale: int, prior: KernelPrior, **options: Any) -> None:
-        self.flow = _flow(prior, scale).to(device=y.device, dtype=y.dtype)
+        self.flow = deepcopy(_flow(prior, scale)).to(device=y.device, dtype=y.dtype).eval().requires_grad_(False)
         super().__init__(y, scale, prior, **options)
         self._optimizers["kernel"] = Adam([self.z_k], LR_KERNEL)
 

@@ -9,7 +9,7 @@ import restorekit as rk
 from restorekit.experiments import Cell, load_results, tables
 from restorekit.experiments.stamp import data_folder
 from restorekit.experiments.tables import _mlmc_trials as trials
-from restorekit.experiments.tables import mlmc_ablation, mlmc_baselines, mlmc_cost, mlmc_kernels, mlmc_noise, mlmc_rho
+from restorekit.experiments.tables import mlmc_ablation, mlmc_baselines, mlmc_cost, mlmc_kernels, mlmc_noise, mlmc_tuning
 
 ALL = (mlmc_baselines, mlmc_ablation, mlmc_kernels, mlmc_noise, mlmc_cost)
 
@@ -41,7 +41,7 @@ def test_wide_kernels_leave_the_range_that_is_expected():
     assert trials.expected("gaussian", 2).variance == pytest.approx((0.35, 5.0))
 
 
-@pytest.mark.parametrize("table", [*ALL, mlmc_rho], ids=lambda t: t.NAME)
+@pytest.mark.parametrize("table", [*ALL, mlmc_tuning], ids=lambda t: t.NAME)
 def test_cells_are_distinct_and_their_methods_known(table):
     made = table.cells("quick")
     assert len({c.id for c in made}) == len(made)
@@ -180,7 +180,7 @@ def test_kernel_claims_compare_real_pictures_with_the_control():
 
 def test_noise_claims_read_each_level_by_itself():
     axes = [{"degradation": "gaussian", "scale": 2, "noise": n} for n in mlmc_noise.NOISE]
-    order = {name: -i for i, name in enumerate(mlmc_rho.RHO)}
+    order = {name: -i for i, name in enumerate(mlmc_tuning.RHO)}
     table = rows(lambda m, s: 25 + order.get(m, -9) + 0.05 * s * order.get(m, 0), methods=tuple(mlmc_noise.VARIANTS), axes=axes)
     records = by_id(mlmc_noise.claims(table, "quick"))
     assert records["M6"].verdict == "holds" and records["M10"].verdict == "holds"
@@ -191,24 +191,25 @@ def test_no_method_in_the_noise_table_fits_the_noise_at_the_end():
     assert {v.settings.data_weight for n, v in mlmc_noise.VARIANTS.items() if n != "bicubic"} == {0.0}
 
 
-def test_weights_under_noise_are_those_of_the_stored_search():
-    if not (data_folder("results") / "mlmc_rho_quick.csv").exists():
-        pytest.skip("table mlmc_rho has not been run")
-    assert mlmc_rho.best(load_results("mlmc_rho", "quick").rows) == mlmc_rho.RHO
+def test_chosen_values_are_those_of_the_stored_search():
+    if not (data_folder("results") / "mlmc_tuning_quick.csv").exists():
+        pytest.skip("table mlmc_tuning has not been run")
+    chosen = mlmc_tuning.RHO | {"double_dip": mlmc_tuning.LR_DOUBLE_DIP}
+    assert mlmc_tuning.best(load_results("mlmc_tuning", "quick").rows) == chosen
 
 
 def test_the_search_takes_the_highest_mean_over_both_levels():
     table = [
         {"method": name, "image": "a", "seed": 0, "noise": n, "psnr": -abs(math.log10(float(name.split()[1]) or 1.0))}
-        for name in mlmc_rho.VARIANTS
-        for n in mlmc_rho.NOISE
+        for name in mlmc_tuning.VARIANTS
+        for n in mlmc_tuning.NOISE
     ]
-    assert mlmc_rho.best(table)["tv"] == min(mlmc_rho.TRIED["tv"], key=lambda rho: abs(math.log10(rho)))
+    assert mlmc_tuning.best(table)["tv"] == min(mlmc_tuning.TRIED["tv"], key=lambda rho: abs(math.log10(rho)))
 
 
 def test_reported_pictures_are_not_those_of_the_search():
-    searched = {c.dataset for c in mlmc_rho.cells("quick")}
-    assert searched == {"bundled"} and trials.LIVE[1] not in mlmc_rho.PICTURES["bundled"]
+    searched = {c.dataset for c in mlmc_tuning.cells("quick")}
+    assert searched == {"bundled"} and trials.LIVE[1] not in mlmc_tuning.PICTURES["bundled"]
 
 
 def test_cost_claim_needs_both_the_ratio_and_the_share():

@@ -37,8 +37,7 @@ from .. import Cell, Value, grid
 from ._mlmc import margin
 
 SIDE = 72
-STRICT = replace(preset_settings("quick"), spectral=False, anchor=0.0, start_at_mean=False)
-TRIAL = replace(STRICT, channels=32, levels=4, inputs=8, outer=20, meta_steps=5, image_steps=2)
+TRIAL = replace(preset_settings("strict"), channels=32, levels=4, inputs=8, outer=20, meta_steps=5, image_steps=2)
 PICTURES = {
     "quick": {"set14": ("flowers", "lenna"), "bsd68": ("test007",)},
     "paper": {

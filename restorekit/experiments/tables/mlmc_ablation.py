@@ -1,14 +1,15 @@
 """What MLMC's two phases add, one by one, how T and P matter, and whether the kernel fluctuates and then settles.
 
 Claims M2 (MLMC Table 6), M3 (Fig. 4) and M7 (Fig. 2 and 8). Pictures, kernels and budget: `_mlmc_trials`; the number of image steps
-is the same in each row. `full`: T = 10, Q = 5, P = 2. `without MCKA`: no random kernels. `without meta`: P = 1, Q = 10, so a kernel step
+is the same in each row. `full`: T = 10, Q = 5, P = 2. `without MCKA`: no random kernels, neither in the run nor in the
+warm-up that precedes it; `warm-up alone`: random kernels before the run only. `without meta`: P = 1, Q = 10, so a kernel step
 after each image step (also P = 1 of M3). `without both`: that, and no random kernels: greedy alternation. `T = n`: n random
 kernels an outer step; `P = 5`: Q = 2. The number of kernel steps of MLAO is Q I, so a larger P has fewer of them.
 
 fluctuation: with d_i the change of the kernel in outer step i, the mean of |d_i - mean d|^2 over a third of the run, early or late;
 log10 of it, so that 1 means ten times. The mean change, a drift, does not count.
 
-Size quick: 3 pictures x 3 seeds; x2 with 8 methods, x4 with 4; 108 runs.
+Size quick: 3 pictures x 3 seeds; x2 with 9 methods, x4 with 4; 118 runs.
 """
 
 from __future__ import annotations
@@ -26,19 +27,21 @@ from ._mlmc_trials import LITTLE, Variant, at, differences, fair, gap, known, ob
 NAME = "mlmc_ablation"
 SIZES = ("smoke", "quick", "paper")
 GREEDY = {"meta_steps": 10, "image_steps": 1}
+SILENT = {"mcka": False, "warmup": 0}  # no random kernel is ever seen
 PHASES = {
     "full": Variant(),
-    "without MCKA": Variant(changes={"mcka": False}),
+    "without MCKA": Variant(changes=SILENT),
     "without meta": Variant(changes=GREEDY),
-    "without both": Variant(changes={"mcka": False, **GREEDY}),
+    "without both": Variant(changes={**SILENT, **GREEDY}),
 }
+START = {"warm-up alone": Variant(changes={"mcka": False})}
 COUNTS = {
     "T = 1": Variant(changes={"samples": 1}),
     "T = 5": Variant(changes={"samples": 5}),
     "T = 20": Variant(changes={"samples": 20}),
     "P = 5": Variant(changes={"meta_steps": 2, "image_steps": 5}),
 }
-VARIANTS = PHASES | COUNTS
+VARIANTS = PHASES | START | COUNTS
 PRINTED = {"full": "MLMC", "without MCKA": "without Monte Carlo", "without meta": "without meta-learning"}
 VALUES = ("psnr", "ssim", "kernel_psnr", "kernel_distance", "width_error", "early", "late", "seconds")
 

@@ -18,6 +18,7 @@ from ...metrics import psnr
 from .. import Cell, ClaimRecord, Value, command_for, mean_and_spread
 from ._mlmc import margin, read_published
 from ._mlmc_trials import LIVE, Variant, at, differences, fair, gap, known, observe, scores, shown, solve, trial_cells
+from .mlmc_tuning import DOUBLE_DIP
 
 NAME = "mlmc_baselines"
 SIZES = ("smoke", "quick", "paper")
@@ -27,7 +28,7 @@ VARIANTS = {
     "pam": Variant("pam"),
     "dip": Variant("dip"),
     "kernelgan": Variant("kernelgan"),
-    "double_dip": Variant("double_dip"),
+    "double_dip": DOUBLE_DIP,
     "fkp_dip": Variant("fkp_dip"),
     "bsrdm": Variant("bsrdm"),
     "mlmc": Variant(),

@@ -21,10 +21,11 @@ from ...methods.blind import blind_solver
 from .. import Cell, ClaimRecord, command_for, mean_and_spread
 from ._mlmc import margin, read_published
 from ._mlmc_trials import Variant, expected, fair, observe, trial_cells
+from .mlmc_tuning import DOUBLE_DIP
 
 NAME = "mlmc_cost"
 SIZES = ("smoke", "quick", "paper")
-TIMED = {"mlmc": Variant(), "without_mcka": Variant(changes={"mcka": False}), "double_dip": Variant("double_dip")}
+TIMED = {"mlmc": Variant(), "without_mcka": Variant(changes={"mcka": False}), "double_dip": DOUBLE_DIP}
 CLOSE, NEGLIGIBLE = 0.25, 0.10  # what counts as close to Double-DIP, and as a negligible share
 ROUNDS = {"smoke": 1, "quick": 6, "paper": 20}
 

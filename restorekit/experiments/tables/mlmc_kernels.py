@@ -25,11 +25,12 @@ from ...kernels import gaussian_kernel, kernel_moments
 from .. import Cell, ClaimRecord, Value, command_for, mean_and_spread
 from ._mlmc import read_published
 from ._mlmc_trials import Variant, at, fair, gap, known, observe, scores, shown, solve, trial_cells
+from .mlmc_tuning import DOUBLE_DIP
 
 NAME = "mlmc_kernels"
 SIZES = ("smoke", "quick", "paper")
 TRIVIAL = {"bicubic": Variant("bicubic"), "generic": Variant("generic")}
-RIVALS = {"double_dip": Variant("double_dip"), "fkp_dip": Variant("fkp_dip"), "bsrdm": Variant("bsrdm")}
+RIVALS = {"double_dip": DOUBLE_DIP, "fkp_dip": Variant("fkp_dip"), "bsrdm": Variant("bsrdm")}
 OURS = {"mlmc": Variant(), "mlmc motion": Variant(prior="motion")}
 WIDE = TRIVIAL | RIVALS | {"mlmc": OURS["mlmc"]}
 MOTION = TRIVIAL | {"double_dip": RIVALS["double_dip"]} | OURS

@@ -3,7 +3,7 @@
 Claims M6 (MLMC Table 7) and M10 (Table 4). Pictures and budget: `_mlmc_trials`; Gaussian kernels, x2, Gaussian noise of 3.92% and
 7.84% added to y, its level unknown to all methods (Eq. 36 estimates it). No method has a closing data step here, since that step would
 fit the noise. hyper_laplacian: sum |f * x|^(2/3); tv: sum |f * x|; tikhonov: sum |f * x|^2; none. Each has the weight rho that is best
-in table `mlmc_rho`, on pictures that are not in this one. Rivals have the hyper-Laplacian too, with MLMC's weight.
+in table `mlmc_tuning`, on pictures that are not in this one. Rivals have the hyper-Laplacian too, with MLMC's weight.
 
 Size quick: 3 pictures x 3 seeds x 2 noise levels x 6 methods; 108 runs of a learner.
 """
@@ -16,12 +16,11 @@ from typing import Any
 from .. import Cell, ClaimRecord, Value, command_for, mean_and_spread
 from ._mlmc import read_published
 from ._mlmc_trials import Variant, at, fair, gap, known, run_trial, trial_cells
-from .mlmc_rho import RHO, regularized
+from .mlmc_tuning import NOISE, RHO, variant
 
 NAME = "mlmc_noise"
 SIZES = ("smoke", "quick", "paper")
-NOISE = (3.92, 7.84)  # per cent of the range
-REGULARIZED = {name: regularized(name, rho) for name, rho in RHO.items()}
+REGULARIZED = {name: variant(name, rho) for name, rho in RHO.items()}
 RIVALS = {name: Variant(name, REGULARIZED["hyper_laplacian"].changes) for name in ("fkp_dip", "bsrdm")}
 VARIANTS = {"bicubic": Variant("bicubic"), **RIVALS, **REGULARIZED}
 PRINTED = {"fkp_dip": "FKP-DIP", "bsrdm": "BSRDM", "hyper_laplacian": "MLMC"}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from math import pi
+from math import ceil, pi
 from typing import Literal
 
 import torch
@@ -343,5 +343,6 @@ class MotionPrior(KernelPrior):
     intensity: float = 0.5
 
     def _draw(self, n: int, generator: torch.Generator) -> Tensor:
-        k = motion_kernel(self.size, intensity=self.intensity, n=n, generator=generator)
-        return k if self.centroid == (0.0, 0.0) else recenter(k, self.centroid)
+        room = self.size - 2 * ceil(max(map(abs, self.centroid)))  # a path that is moved to the centroid must not leave the window
+        k = motion_kernel(room, intensity=self.intensity, n=n, generator=generator)
+        return k if self.centroid == (0.0, 0.0) else recenter(pad_kernel(k, self.size), self.centroid)

@@ -171,7 +171,7 @@ class ImageNetLearner(BlindLearner):
         super().__init__(y, scale, prior, **options)
         self._losses: list[float] = []
         self._build()
-        self._optimizers["image"] = Adam(self.image_net.parameters(), self.settings.lr_image)
+        self._optimizers["image"] = Adam(self.image_net.parameters(), self.settings.lr_image, fused=True)
         with torch.no_grad():
             self._x = self._image()
 

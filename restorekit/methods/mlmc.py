@@ -72,8 +72,9 @@ class MLMC(ImageNetLearner):
         if settings.spectral:
             prior = spectral_prior(y, scale, prior, sigma=sigma, generator=generator)
         super().__init__(y, scale, prior, settings=settings, padding=padding, sigma=sigma, generator=generator)
-        shared = self._optimizers["kernel"] = Adam(self.kernel_net.parameters(), settings.lr_kernel)
-        self._optimizers["mcka"] = shared if settings.shared_adam else Adam(self.kernel_net.parameters(), settings.lr_mcka)
+        rates = (settings.lr_kernel, settings.lr_mcka)
+        kernel_steps, mcka = (Adam(self.kernel_net.parameters(), rate, fused=True) for rate in rates)
+        self._optimizers |= {"kernel": kernel_steps, "mcka": kernel_steps if settings.shared_adam else mcka}
         self._gain = y.numel() / prior.size**2 if settings.shared_adam else 1.0
         if settings.start_at_mean:
             self._start_at_mean()

@@ -89,7 +89,10 @@ def unrolled_mlao_step(
 
 def _moments(net: nn.Module, optimizer: Optimizer) -> dict[str, dict[str, Tensor]]:
     """Adam's state by parameter name; zeros before its first step."""
-    fresh = {n: {"step": torch.zeros(()), "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)} for n, p in _named(net)}
+    fresh = {
+        n: {"step": torch.zeros((), device=p.device), "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
+        for n, p in _named(net)
+    }
     return {n: dict(optimizer.state[p]) or fresh[n] for n, p in _named(net)}
 
 

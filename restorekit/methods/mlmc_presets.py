@@ -138,7 +138,7 @@ QUICK = replace(
 BALANCED = replace(QUICK, outer=60)
 # MLMC's own kernel (net, MCKA, MLAO) with our image side: no start and no anchor from the spectrum. MCKA's larger step keeps the
 # kernel near the mean of its samples, without which it collapses.
-STRICT = replace(BALANCED, spectral=False, anchor=0.0, start_at_mean=False, kernel_from=0, warmup=200, lr_mcka=1e-3, lr_kernel=5e-5)
+STRICT = replace(BALANCED, spectral=False, anchor=0.0, start_at_mean=False, kernel_from=0, warmup=200, lr_mcka=3e-3, lr_kernel=5e-5)
 PRESETS = {"paper": PAPER, "published": PUBLISHED, "balanced": BALANCED, "quick": QUICK, "strict": STRICT}
 
 

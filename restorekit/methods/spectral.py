@@ -22,6 +22,7 @@ ALPHAS = (1.5, 1.9, 2.3, 2.7, 3.1, 3.5, 3.9)
 SIGMAS = (0.0, 1 / 255, 2 / 255, 4 / 255, 8 / 255, 16 / 255)  # noise levels tried where none is given
 SECTORS = 6  # of directions, each with an amplitude of its own: pictures have edges in some directions only
 QUANTISATION = 1 / 12 / 255**2
+CHUNK = 50  # kernels at a time: their spectra are the largest tensors of a whole run
 EVIDENCE = 100.0  # independent frequencies that the misspecified model is worth, whatever the picture's size
 
 
@@ -49,11 +50,17 @@ def spectral_evidence(y: Tensor, kernels: Tensor, scale: int, *, sigma: float | 
     stray from the model together.
     """
     measured, share = periodogram(y)
-    h, w = measured.shape[0], min(SEGMENT, y.shape[-1])
-    rows, cols = (torch.fft.fftfreq(scale * n, dtype=torch.float64, device=y.device) for n in (h, w))
+    parts = [_evidence(measured, share, chunk, y.shape[-1], scale, sigma) for chunk in kernels.split(CHUNK)]
+    return torch.cat(parts, 1)
+
+
+def _evidence(measured: Tensor, share: float, kernels: Tensor, width: int, scale: int, sigma: float | None) -> Tensor:
+    """`spectral_evidence` of a few kernels under a measured periodogram of a picture `width` pixels wide."""
+    h, w = measured.shape[0], min(SEGMENT, width)
+    rows, cols = (torch.fft.fftfreq(scale * n, dtype=torch.float64, device=measured.device) for n in (h, w))
     radius = (rows[:, None].square() + cols[None].square() + (0.5 / (scale * max(h, w))) ** 2).sqrt()
     power = torch.fft.fft2(kernels[:, 0].double(), s=(scale * h, scale * w)).abs().square().float()
-    low_rows, low_cols = torch.fft.fftfreq(h, device=y.device), torch.fft.rfftfreq(w, device=y.device)
+    low_rows, low_cols = torch.fft.fftfreq(h, device=measured.device), torch.fft.rfftfreq(w, device=measured.device)
     # the lowest frequencies carry the scene, and the two axes the jump between opposite borders
     keep = (low_rows.abs()[:, None] > 1.5 / h) & (low_cols[None] > 1.5 / w)
     angle = torch.atan2(low_rows[:, None].expand_as(keep), low_cols[None].expand_as(keep))

@@ -15,7 +15,7 @@ ALL = (mlmc_baselines, mlmc_ablation, mlmc_kernels, mlmc_noise, mlmc_cost)
 
 
 def cell(**changes):
-    params = {"scale": 2, "noise": 0.0, "side": 36, "outer": 1} | changes.pop("params", {})
+    params = {"scale": 2, "noise": 0.0, "side": 60, "outer": 1} | changes.pop("params", {})
     return Cell("t", "mlmc", "bundled", "camera", changes.pop("degradation", "gaussian"), params=params, **changes)
 
 

@@ -94,7 +94,7 @@ def trial_cells(
     sources: Mapping[str, Sequence[str]] = {LIVE[0]: (LIVE[1],)} if tiny else (pictures or PICTURES[size])
     made = []
     for name, variant in variants.items():
-        budget = {"side": 36, "outer": 1} if tiny else {"side": SIDE, "outer": variant.settings.outer}
+        budget = {"side": 60, "outer": 1} if tiny else {"side": SIDE, "outer": variant.settings.outer}
         extra = {"method": name, **budget, "settings": _digest(variant)}
         for source, names in sources.items():
             made += grid(dataset=source, image=list(names), seed=list(SEEDS[size]), **{**fixed, **extra})

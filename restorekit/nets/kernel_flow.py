@@ -306,5 +306,9 @@ def published_name(name: str) -> str | None:
 
 
 def shipped_kernel_flow(scale: int) -> KernelFlow:
-    """Our flow for Gaussians of `scale` 1 to 4 (MLMC Sec. 5.1; 11x11 at x2), trained by `restorekit weights train kernel_flow_x2`."""
+    """Our flow for Gaussians of `scale` s = 1 to 4 (MLMC Sec. 5.1; 11x11 at x2): `restorekit weights train kernel_flow_x2`.
+
+    Trained for half a CPU minute, it leans to the middle: nine tenths of its samples' eigen-variances lie within [0.5 s, 2.1 s]
+    (s at least 2), of the Gaussians' own within about [0.3 s, 2.4 s].
+    """
     return load_kernel_flow(shipped(f"kernel_flow_x{scale}"))

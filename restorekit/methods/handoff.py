@@ -1,6 +1,6 @@
 """From a kernel to a picture: the hand-off of a blind method's estimate to a non-blind one with a strong prior.
 
-    min_x 1/2 |(x * k) down s - y|^2 + lam R(x),   k now known, R given by a denoiser
+min_x 1/2 |(x * k) down s - y|^2 + lam R(x),   k now known, R given by a denoiser
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def nonblind(
 
     from x = bicubic on the grid of the kernel's centroid. y (B, C, h, w) in [0, 1], kernel (1 or B, 1, kh, kw), scale 1 to 4,
     sigma >= 0 the noise std in [0, 1] units (below SIGMA_LEAST that is taken). denoiser: any D(x, sigma), by default the
-    shipped net for C = 1 or 3; or a `USRNet`, which has iterations and penalties of its own. padding: what the
+    shipped net for gray pictures, channel by channel; or a `USRNet`, which has iterations and penalties of its own. padding: what the
     blur saw beyond the border. Returns (B, C, s h, s w), not clipped. Raises ValueError or TypeError for bad input.
     """
     check_image(y, "y")
@@ -52,11 +52,27 @@ def nonblind(
     if isinstance(denoiser, USRNet):
         return _unfolded(y, kernel, s, max(sigma, SIGMA_LEAST), denoiser, padding)
     if denoiser is None:
-        denoiser = load_denoiser(_known(y.shape[1])).to(y.device)
+        denoiser = each_channel(load_denoiser(1).to(y.device))
     last = max(sigma, SIGMA_LEAST)
     sigmas = schedules.geometric(max(SIGMA_START, last), last, iterations)
     solver = HQS(_Inexact(kernel, s, padding), y, denoiser, sigmas, LAM * last**2)
     return run(solver, iterations, solver.init(_start(y, kernel, s))).image
+
+
+def each_channel(denoiser: Denoiser) -> Denoiser:
+    """A denoiser of gray pictures made one of pictures with any number of channels, each restored by itself.
+
+    sigma: a number, (B,) or a map (B or 1, 1, H, W), the same for all channels.
+    """
+
+    def D(x: Tensor, sigma: float | Tensor) -> Tensor:
+        channels = x.shape[1]
+        level = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
+        if level.ndim and level.shape[0] > 1:
+            level = level.repeat_interleave(channels, 0)
+        return denoiser(x.reshape(-1, 1, *x.shape[-2:]), level).reshape(x.shape)
+
+    return D
 
 
 class _Inexact(BlurDown):
@@ -83,9 +99,3 @@ def _unfolded(y: Tensor, kernel: Tensor, scale: int, sigma: float, net: USRNet, 
     color = wide.expand(-1, 3, -1, -1) if y.shape[1] == 1 else wide
     x = net(color, kernel, scale, sigma)[..., scale * m : scale * (m + h), scale * m : scale * (m + w)]
     return x.mean(1, keepdim=True) if y.shape[1] == 1 else x
-
-
-def _known(channels: int) -> int:
-    if channels not in (1, 3):
-        fail(f"y with {channels} channels", "1 (gray) or 3 (RGB), or a denoiser of yours", "drop the alpha channel: y[:, :3]")
-    return channels

@@ -90,7 +90,9 @@ class USRNet(nn.Module):
     sigma up to 25/255. Weights are drawn from `generator`; `load_usrnet` reads published ones.
     """
 
-    def __init__(self, widths: tuple[int, ...] = TINY, *, iterations: int = ITERATIONS, hidden: int = 32, generator: torch.Generator) -> None:
+    def __init__(
+        self, widths: tuple[int, ...] = TINY, *, iterations: int = ITERATIONS, hidden: int = 32, generator: torch.Generator
+    ) -> None:
         super().__init__()
         self.iterations = iterations
         self.prior = ResUNet(widths)

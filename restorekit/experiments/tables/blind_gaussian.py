@@ -52,13 +52,15 @@ PICTURES = {
 }
 TUNED_ON = "bundled"  # the presets were chosen on pictures of this source
 GRIDS = ("phase0", "resize")
-SEEDS = {"smoke": [0], "quick": [0, 1, 2], "paper": list(range(10))}
+QUICK_PICTURES = {"set14": ("flowers", "lenna", "man", "pepper"), "bsd68": ("test003", "test012", "test037")}
+SEEDS = {"smoke": [0], "quick": [0, 1], "paper": list(range(10))}
 METHODS = ("bicubic", "generic", "quick", "quick_without_mlmc")
 
 
 def cells(size: str) -> list[Cell]:
-    """Picture x grid x method x seed; ten seeds and the preset `balanced` at size paper."""
-    sources = {TUNED_ON: ("camera",)} if size == "smoke" else {**PICTURES, TUNED_ON: ("coffee",)}
+    """Picture x grid x method x seed; all pictures, both grids, ten seeds and the preset `balanced` at size paper."""
+    pictures = PICTURES if size == "paper" else QUICK_PICTURES
+    sources = {TUNED_ON: ("camera",)} if size == "smoke" else {**pictures, TUNED_ON: ("coffee",)}
     seeds = SEEDS[size]
     methods = [*METHODS, "quick_true_kernel", "balanced"] if size == "paper" else list(METHODS)
     made = []
@@ -68,7 +70,7 @@ def cells(size: str) -> list[Cell]:
             method=methods,
             dataset=source,
             image=list(names),
-            degradation=list(GRIDS),
+            degradation=["resize"] if size == "quick" else list(GRIDS),
             seed=seeds,
             side=48 if size == "smoke" else SIDE,
         )

@@ -194,7 +194,7 @@ def test_no_method_in_the_noise_table_fits_the_noise_at_the_end():
 def test_chosen_values_are_those_of_the_stored_search():
     if not (data_folder("results") / "mlmc_tuning_quick.csv").exists():
         pytest.skip("table mlmc_tuning has not been run")
-    chosen = mlmc_tuning.RHO | {"double_dip": mlmc_tuning.LR_DOUBLE_DIP}
+    chosen = mlmc_tuning.RHO | trials.LR
     assert mlmc_tuning.best(load_results("mlmc_tuning", "quick").rows) == chosen
 
 

@@ -121,11 +121,18 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _shipped() -> list[tuple[str, Path, dict[str, Any]]]:
-    """Name, file and record of all weights that ship."""
+    """Name, file and record of all weights that ship; says which of the recipes' are not there."""
     from ..experiments import recipes
     from ..experiments._files import read_json
     from ..weights import shipped
 
-    with user_input():
-        files = [(name, shipped(name)) for name in recipes.names()]
-        return [(name, path, read_json(path.with_suffix(".json"))) for name, path in files]
+    found = []
+    for name in recipes.names():
+        try:
+            path = shipped(name)
+        except FileNotFoundError:
+            print(f"{name}: not here; python -m restorekit weights train {name} --size full --out data/weights", file=sys.stderr)
+            continue
+        with user_input():
+            found.append((name, path, read_json(path.with_suffix(".json"))))
+    return found

@@ -14,7 +14,7 @@ from .. import metrics
 from ..experiments import markdown, verdict_from
 from ._picture import FONT, INK, PALETTE, Picture, canvas
 from .cards import Card, card
-from .figures import Layout, draw, label, place_kernel, show, show_kernels
+from .figures import Layout, draw, label, place_kernel, show
 from .plots import plot_lines
 from .sizes import stamp
 from .steps import Stepper, stepper
@@ -58,24 +58,27 @@ class Race:
 
     def strip(self) -> Picture:
         """Kernels of each method at four stages, one row a method, the truth last in each row."""
-        at = torch.linspace(0, len(self.steps) - 1, 4).round().long().tolist()
-        panels = {}
-        for name, trace in self.traces.items():
-            for i in at:
-                panels[f"{name}, step {self.steps[i]}"] = trace[i].k
-            panels[f"truth ({name}: {self.distance[name][-1]:.2f} away)"] = self.kernel
+        at = torch.linspace(0, len(self.steps) - 1, 4).round().long().unique().tolist()
+        layout = Layout([38] * len(self.traces), len(at) + 1, (120, 120), [stamp(len(self.steps), unit="outer steps") + ", one run"])
+        top, reach = max(k.max().item() for k in self._kernels()), self.kernel.shape[-1] // 2 + 0.5
+        for row, (name, trace) in enumerate(self.traces.items()):
+            heads = [f"{name}, step {self.steps[i]}\n{self.distance[name][i]:.2f} away" for i in at] + ["truth"]
+            for col, (head, k) in enumerate(zip(heads, [*(trace[i].k for i in at), self.kernel], strict=True)):
+                ax = layout.axes(row, col)
+                place_kernel(ax, k, top, reach)
+                label(ax, head)
         ends = ", ".join(f"{name} from {d[0]:.2f} to {d[-1]:.2f}" for name, d in self.distance.items())
-        head = stamp(len(self.steps), unit="outer steps") + ", one run"
-        return show_kernels(
-            panels, cols=5, stamp=head, alt=f"Kernels at four stages of a run, one row a method. Distance to the truth: {ends}."
-        )
+        return Picture(layout.figure, alt=f"Kernels at {len(at)} stages of a run, one row a method. Distance to the truth: {ends}.")
+
+    def _kernels(self) -> list[Tensor]:
+        return [self.kernel, *(t[-1].k for t in self.traces.values())]
 
     def frame(self, state: Snapshot) -> Picture:
         """One step: picture and kernel of each method, and the truth."""
         i, names = self.steps.index(state.step), list(self.traces)
         layout = Layout([38, 24], len(names) + 1, (150, 150))
         columns = [(n, self.traces[n][i].x, self.traces[n][i].k) for n in names] + [("truth", self.truth, self.kernel)]
-        top, reach = max(k.max().item() for _, _, k in columns), self.kernel.shape[-1] // 2 + 0.5
+        top, reach = max(k.max().item() for k in self._kernels()), self.kernel.shape[-1] // 2 + 0.5
         for c, (name, x, k) in enumerate(columns):
             ax = layout.axes(0, c)
             draw(ax, x)
@@ -95,8 +98,12 @@ class Race:
         """Who leads at the end, by picture and by kernel."""
         picture = max(self.dB, key=lambda n: self.dB[n][-1])
         kernel = min(self.distance, key=lambda n: self.distance[n][-1])
-        same = f"*{picture}* leads in both" if picture == kernel else f"*{picture}* has the better picture, *{kernel}* the better kernel"
-        return Markdown(f"At the end of this run {same}. One run decides nothing: section 7 has pictures, kernels and seeds.")
+        same = f"`{picture}` leads in both" if picture == kernel else f"`{picture}` has the best picture, `{kernel}` the best kernel"
+        apart = [max(d) - min(d) for d in ([v[-1] for v in self.dB.values()], [v[-1] for v in self.distance.values()])]
+        return Markdown(
+            f"At the end of this run {same}: pictures lie {apart[0]:.1f} dB apart, kernels {apart[1]:.2f} in their distance to the truth. "
+            "One run decides nothing; section 7 has pictures, kernels and seeds."
+        )
 
 
 def penalties(g: Tensor, curves: Mapping[str, Tensor]) -> Picture:
@@ -177,6 +184,22 @@ def tally(records: Sequence[Any]) -> Markdown:
     listed = ", ".join(f"{counts[word]} {word}" for word in counts)
     chance = f"{0.0742 * margins:.0f} of these would be decided all the same (section 4.3)"
     return Markdown(f"Of {len(records)} claims: {listed}. They rest on {margins} margins; were nothing true, about {chance}.")
+
+
+def pivot(rows: Sequence[Mapping[str, Any]], across: str, *, unit: str = "", by: str = "method") -> list[dict[str, Any]]:
+    """One row for each value of `by`, every other column once for each value of `across`; spreads stay with their means."""
+    made: dict[Any, dict[str, Any]] = {}
+    columns = [name for row in rows[:1] for name in row if name not in (by, across) and not name.endswith("_spread")]
+    for column in columns:
+        for row in rows:
+            if any(other.get(column) is not None for other in rows if other[across] == row[across]):
+                name, entry = f"{column}, {_with_unit(row[across], unit)}", made.setdefault(row[by], {by: row[by]})
+                entry |= {name: row.get(column), f"{name}_spread": row.get(f"{column}_spread")}
+    return list(made.values())
+
+
+def _with_unit(value: Any, unit: str) -> str:
+    return f"x{value}" if unit == "x" else f"{value}{unit}"
 
 
 def table(rows: Sequence[Mapping[str, Any]], stored: Any, columns: Sequence[str] | None = None, digits: int = 2) -> Markdown:

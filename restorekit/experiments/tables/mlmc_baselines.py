@@ -79,8 +79,8 @@ def beside_print(rows: Sequence[Mapping[str, Any]], dataset: str = "Set14") -> l
         {
             "scale": row["scale"],
             "method": row["method"],
-            "PSNR here": row["psnr"],
-            "PSNR here_spread": row["psnr_spread"],
+            "PSNR": row["psnr"],
+            "PSNR_spread": row["psnr_spread"],
             "kernel distance": row["kernel_distance"],
             f"printed, {dataset}": printed.get((PRINTED.get(row["method"], ""), str(row["scale"]))),
         }

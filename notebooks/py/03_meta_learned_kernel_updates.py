@@ -28,10 +28,8 @@ from torch.nn.functional import cosine_similarity
 
 import restorekit as rk
 from restorekit.experiments import load_claims, load_results, markdown, tables
-from restorekit.methods import mlmc_unrolled
+from restorekit.methods import mlmc_presets, mlmc_unrolled, regularizers
 from restorekit.methods.blind import blind_solver, finish
-from restorekit.methods.mlmc_presets import PAPER, preset_settings
-from restorekit.methods.regularizers import image_prior
 from restorekit.solvers import run
 from restorekit.teach import *
 from restorekit.teach import tasks_03 as tasks
@@ -97,16 +95,14 @@ check("error left by one round near the truth", shrinks, 1 / (1 + lam), 1e-6)
 views.portrait(f, {"exact alternation": greedy}, (1.0, 1.0))
 
 # %% [markdown]
-# The first half-step already fits: the picture has swallowed the whole error, and a kernel judged by the misfit has nothing left to
-# learn from. From there only the weak prior pulls, and a round shrinks the error by the factor $1/(1+\lambda)$. A zigzag in a
-# narrow valley: greedy, perfect at each step, and stuck.
+# The first half-step already fits: the picture has swallowed the error, and the misfit has nothing left to say about the kernel. From
+# there only the weak prior pulls; a round leaves $1/(1+\lambda)$ of the error. Greedy, perfect at each step, and stuck.
 #
 # ## 3. The model
 #
-# MLAO makes the picture *less* perfect and the kernel *less* hasty: $P$ small steps on the picture, and one step on the kernel for
-# the mean of the losses met on the way.
-
-# %% [markdown]
+# MLAO makes the picture *less* perfect: $P$ small steps on the picture, then one on the kernel, for the mean of the losses met on
+# the way.
+#
 # $$\mathcal L_{ML}(\phi_k) = \frac1P\sum_{p=1}^P \omega^p\, \mathcal L\big(x^p, G_k(z_k;\phi_k)\big),\qquad
 # \phi_x^{p+1} = \phi_x^p - \gamma_x\,\mathrm{Adam}\big(\partial_{\phi_x}\mathcal L\big) \qquad\text{[MLMC Eq. 28, 30]}$$
 #
@@ -204,7 +200,7 @@ parity(meta_gradient(k0, x0, 8, 0.3, False), cut)
 
 # %% [markdown]
 # The two agree at both ends, $P = 1$ and a converged picture (the envelope theorem), and differ between, where MLMC works. The
-# exact one costs the memory of $P$ graphs. Adam sees little but a gradient's sign, so where the signs differ counts most.
+# exact one costs the memory of $P$ graphs.
 #
 # ### 4.3 Five ways into the valley
 #
@@ -237,13 +233,10 @@ def landing(path):
     return next(k.item() for x, k in path if abs(y - k * x) < 0.01)
 
 
-rows = [
-    {"way": name, "lands at k": landing(path), "ends at k": path[-1, 1].item()}
-    for name, path in paths.items()
-]
-lands = torch.tensor([row["lands at k"] for row in rows])
-check_range("smallest gain from one way to the next", lands.diff().min(), low=0)
-display(Markdown(markdown(rows)))
+lands = {name: landing(path) for name, path in paths.items()}
+gains = torch.tensor(list(lands.values())).diff()
+check_range("smallest gain from one way to the next", gains.min(), low=0)
+display(Markdown(views.landings(lands, paths)))
 
 # %% [markdown]
 # Truth: 1. Every gradient way lands nearer than exact alternation, and the mean nearer than the last loss: less greed for the *picture*
@@ -258,7 +251,9 @@ def weighted_loss(y, scale, rho):
     def loss(x, k):
         r = y - rk.BlurDown(k, scale, "reflect")(x)  # Eq. 27
         variance = r.detach().square().mean().clamp(min=(0.5 / 255) ** 2)  # Eq. 36
-        return r.square().sum() / variance + rho * image_prior(x, "hyper_laplacian")
+        return r.square().sum() / variance + rho * regularizers.image_prior(
+            x, "hyper_laplacian"
+        )
 
     return loss  # Eq. 35
 
@@ -281,7 +276,9 @@ def my_mlao(image_net, kernel_net, z_x, z_k, adam_x, adam_k, loss, P):
 scene = rk.bundled("camera", gray=True, size=32).double()
 lens = rk.gaussian_kernel(11, (1.6, 0.8), 0.5, shift=(-0.5, -0.5), dtype=torch.float64)
 y_tiny = rk.BlurDown(lens, 2, "reflect")(scene)
-small = replace(PAPER, channels=6, skip=2, levels=2, inputs=2, hidden=(12,), rho=0.02)
+small = replace(
+    mlmc_presets.PAPER, channels=6, skip=2, levels=2, inputs=2, hidden=(12,), rho=0.02
+)
 small = replace(small, outer=3, meta_steps=2, image_steps=3, samples=4)
 
 
@@ -380,9 +377,8 @@ true_k = rk.random_gaussian_kernel(
     11, variance=(0.35, 5), centroid=(-0.5, -0.5), generator=seeded(11)
 )
 seen = rk.degradations.round_to_8_bit(rk.BlurDown(true_k, 2, "reflect")(truth))
-strict = replace(
-    preset_settings("strict"), channels=32, levels=4, inputs=8, image_steps=2
-)
+narrow = {"channels": 32, "levels": 4, "inputs": 8, "image_steps": 2}
+strict = replace(mlmc_presets.preset_settings("strict"), **narrow)
 strict = replace(strict, outer=pick(smoke=4, quick=30, full=60))
 trace = Trace(fields=("x", "k", "loss", "sigma", "samples", "weights"))
 restore(seen, strict, trace)
@@ -390,19 +386,12 @@ movie = views.Movie(trace, truth, true_k, 2)
 movie.strip()
 
 # %% tags=["nbval-ignore-output"]
+print(movie.halves())
 movie.player()
 
-# %% tags=["nbval-ignore-output"]
-half, third = len(movie) // 2, len(movie) // 3
-for name in ("misfit", "distance"):
-    values = getattr(movie, name)
-    print(f"{name}: {values[0]:.2f}, half-way {values[half]:.2f}, end {values[-1]:.2f}")
-early, late = sum(movie.moved[1 : third + 1]), sum(movie.moved[-third:])
-print(f"way of the kernel: {early:.2f} in the first third, {late:.2f} in the last")
-
 # %% [markdown]
-# The misfit, in gray levels, is what the method sees; the kernel distance is what it cannot see. Compare their second halves
-# above: a falling misfit by itself says nothing about the kernel, as in section 2.
+# The misfit, in gray levels, is what the method sees; the kernel distance is what it cannot see. Compare their second halves:
+# a falling misfit by itself says nothing about the kernel, as in section 2.
 #
 # ## 6. Break it: the kernel's step size
 #
@@ -412,26 +401,21 @@ print(f"way of the kernel: {early:.2f} in the first third, {late:.2f} in the las
 
 # %%
 def learn(rate, steps=60):
-    """Distance to the goal at each Adam step, the last kernel, and the first step's largest move of a logit."""
-    net = rk.nets.KernelNet(11, centroid=(-0.5, -0.5), generator=seeded(1))
-    z, adam = (
-        torch.rand(1, 200, generator=seeded(2)),
-        torch.optim.Adam(net.parameters(), rate),
-    )
-    far, logits = [], [net.layers(z)]
+    """Distances to the goal, the last kernel, the first step's largest move of a logit."""
+    net, far = rk.nets.KernelNet(11, centroid=(-0.5, -0.5), generator=seeded(1)), []
+    z = torch.rand(1, 200, generator=seeded(2))
+    adam, logits = torch.optim.Adam(net.parameters(), rate), [net.layers(z)]
     for _ in range(steps):
-        k = net(z)
-        far.append((k - goal).abs().sum().item())
+        far.append((net(z) - goal).abs().sum().item())
         adam.zero_grad()
-        (k - goal).square().sum().backward()
+        (net(z) - goal).square().sum().backward()
         adam.step()
         logits.append(net.layers(z))
     return far, net(z).detach(), (logits[1] - logits[0]).abs().max().item()
 
 
-goal = rk.kernels.centered_gaussian(
-    11, torch.tensor([[1.6, 0.9]]), torch.tensor([0.5]), (-0.5, -0.5)
-)
+wide, turned = torch.tensor([[1.6, 0.9]]), torch.tensor([0.5])
+goal = rk.kernels.centered_gaussian(11, wide, turned, (-0.5, -0.5))
 learned = {rate: learn(rate) for rate in (1e-4, 1e-3, 1e-2, 0.1, 0.5)}
 curves, found = ({r: item[i] for r, item in learned.items()} for i in (0, 1))
 views.learning(curves)
@@ -464,13 +448,13 @@ display(Markdown(markdown(rates, columns=columns)))
 views.cliff(rates, f"stored table, {step_size.stamp['rows']} runs")
 
 # %% [markdown]
-# `gain` is in dB over bicubic, `peak` the largest tap. A kernel on two taps is no blur at all, and a picture restored with it can
-# still beat bicubic: the picture net forgives. Read the kernel's columns, not only the picture's.
+# `gain` is in dB over bicubic, `peak` the largest tap. A kernel on two taps is hardly a blur, and its picture may still beat bicubic:
+# the picture net forgives. Read the kernel's columns first.
 #
 # ## 7. A fair experiment
 #
 # What do random kernels and meta-steps add? One phase is left out at a time; pictures, kernels, seeds and the number of picture steps
-# stay the same. *Without meta* takes a kernel step after every picture step, $P = 1$.
+# stay. *Without meta* takes a kernel step after every picture step, $P = 1$. The last cell computes one run again.
 
 # %%
 ablation = tables.load("mlmc_ablation")
@@ -487,10 +471,6 @@ left_out = {
 display(Markdown(markdown(ablation.beside_print(stored.rows))))
 views.paired(left_out, f"stored table, {stored.stamp['rows']} runs")
 
-# %% [markdown]
-# A point above zero is a picture that needed the phase. The printed losses come from other pictures and from 2500 picture steps:
-# compare their signs and order, not their digits. One cell, computed again:
-
 # %% tags=["nbval-ignore-output"]
 row = next(r for r in stored.rows if r["dataset"] == "bundled")
 cell = next(c for c in ablation.cells("quick") if c.id == row["id"])
@@ -501,18 +481,13 @@ check_range("difference in dB", abs(again["psnr"] - row["psnr"]), high=1.0)
 # %% [markdown]
 # ## 8. Claims
 #
-# Verdicts follow from margins and seed spread by a fixed rule. M2both asks M2 of *our* preset `quick`, whose kernel starts where the
+# A point above zero in the figure is a picture that needed the phase. The printed losses come from other pictures and 2500
+# picture steps: compare signs and order. Verdicts follow from margins and seed spread by a fixed rule. M2both asks M2 of *our* preset `quick`, whose kernel starts where the
 # picture's spectrum puts it: the table of page 00. The other claims and the baselines are on page 03b.
 
 # %%
 records = {record.id: record for record in load_claims() if record.size == "quick"}
 display(*(claim(records[name]) for name in ("M2", "M2both", "M3", "M7")))
-
-# %%
-groups = {}
-for name in ("M2", "M2both", "M3", "M7"):
-    groups.setdefault(records[name].verdict, []).append(name)
-print("; ".join(f"{verdict}: {', '.join(names)}" for verdict, names in groups.items()))
 
 # %% [markdown]
 # ## 9. Your own picture
@@ -529,7 +504,10 @@ chosen
 
 # %% tags=["nbval-ignore-output"]
 ways, kernels = {"bicubic": rk.bicubic(chosen.value, 2)}, {}
-for name, settings in {"quick": preset_settings("quick"), "strict": strict}.items():
+for name, settings in {
+    "quick": mlmc_presets.preset_settings("quick"),
+    "strict": strict,
+}.items():
     done = restore(chosen.value, settings)
     ways[name], kernels[name] = done.image, done.kernel
 apart = rk.kernel_distance(kernels["quick"], kernels["strict"]).item()
@@ -581,8 +559,7 @@ def solution_2(loss, x, k, steps, eta):
     for _ in range(steps):
         value = loss(x, k)
         total = total + value / steps
-        (slope,) = torch.autograd.grad(value, x, create_graph=True)
-        x = x - eta * slope
+        x = x - eta * torch.autograd.grad(value, x, create_graph=True)[0]
     return torch.autograd.grad(total, k)[0]
 
 
@@ -636,7 +613,7 @@ solved = tasks.weighted()(solution_4)
 # %% [markdown]
 # ## 11. Deviations and limits
 #
-# Three misprints, tested on the tiny picture of section 4.4. If $\sigma^2$ in Eq. 36 moves with the picture, Eq. 35's data term is the
+# Two misprints, tested on the tiny picture of section 4.4. If $\sigma^2$ in Eq. 36 moves with the picture, Eq. 35's data term is the
 # constant $hw$. And Eq. 33 powers the *whole* norm: its slope then points where Tikhonov's does.
 
 # %%
@@ -659,10 +636,7 @@ check_range("largest slope with the variance held", held.abs().max(), low=1)
 
 
 # %%
-def steps_down(x):
-    return x[..., 1:, :] - x[..., :-1, :]  # one of the two filters
-
-
+steps_down = lambda x: x[..., 1:, :] - x[..., :-1, :]  # one of the two filters
 printed = slope_of(lambda x: steps_down(x).square().sum() ** (1 / 3))  # Eq. 33
 tikhonov = slope_of(lambda x: steps_down(x).square().sum())
 hyper = slope_of(lambda x: (steps_down(x).square() + 1e-6).pow(1 / 3).sum())
@@ -672,41 +646,17 @@ other = cosine_similarity(hyper, tikhonov, 0).item()
 print(f"cosine of a hyper-Laplacian's slope and Tikhonov's: {other:.2f}")
 
 # %% [markdown]
-# Third: Eq. 28 averages $\mathcal L_{RE}$, Algorithm 3 averages $\mathcal L_{RE\text{-}n}$, which weighs each $p$ by its own $1/\sigma^2$ and
-# so listens most to the *last*, best-fitting pictures. How far apart are the kernel's directions?
-
-# %%
-L, (adam_x, *_), _ = fresh()
-slopes = {"Eq. 28": 0.0, "Algorithm 3": 0.0}
-for _ in range(20):
-    x, k = L.image_net(L.z_x), L.kernel_net(L.z_k).detach().requires_grad_()
-    r = y_tiny - rk.BlurDown(k, 2, "reflect")(x.detach())
-    for name, term in {
-        "Eq. 28": r.square().sum(),
-        "Algorithm 3": data(r, True),
-    }.items():
-        slopes[name] = slopes[name] + torch.autograd.grad(term, k, retain_graph=True)[0]
-    adam_x.zero_grad()
-    loss(x, k.detach()).backward()
-    adam_x.step()
-a, b = (s.flatten() - s.mean() for s in slopes.values())
-print(
-    f"cosine over the first 20 picture steps: {cosine_similarity(a, b, 0).item():.2f}"
-)
-
-# %% [markdown]
 # | print | here | what it changes |
 # |---|---|---|
 # | Eq. 35 and 36 | $\sigma^2$ is held, at least $(0.5/255)^2$ | without it the picture learns from the prior alone |
 # | Eq. 33 and 35: $(\lVert f_c * x\rVert^2)^\eta$ | $\sum_j \lvert(f_c * x)_j\rvert^{2\eta}$ | as printed, Tikhonov with a moving weight |
-# | Eq. 28: mean of $\mathcal L_{RE}$ | of $\mathcal L_{RE\text{-}n}$, as Algorithm 3 | the angle above |
+# | Eq. 28: mean of $\mathcal L_{RE}$ | of $\mathcal L_{RE\text{-}n}$, as Algorithm 3 | the last pictures, which fit best, count most |
 # | $\omega^p$ is not defined | 1 | exercise 10.4 |
 # | Algorithm 2 returns $\phi^L$ of $\phi^{L+1}$ | the last | at the paper's $L = 1$ MCKA would be thrown away |
 # | Algorithm 3 returns $\phi_x^P$ of $\phi_x^{P+1}$ | the last | at $P = 1$ the picture would never move |
 # | kernel step size 0.5 | $10^{-4}$, as the published code | section 6 |
 # | $\zeta_k$ of Eq. 38 is defined twice | MCKA's gradient | as first defined, MLAO's would count twice and MCKA's never |
-
-# %% [markdown]
+#
 # Do not use the method where the blur changes over the picture, where a hand shook the camera and the prior says Gaussian, or where a
 # wrong kernel costs more than a soft picture: nothing in its output says that the kernel is wrong.
 #

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .. import metrics
+from ..experiments.results import markdown
 from ._picture import DASHES, FAINT, FONT, INK, PALETTE, Picture, canvas
 from .cards import Card, card
 from .figures import Layout, draw, label, place_kernel, show, show_kernels
@@ -89,6 +90,11 @@ def alignment(cosines: Mapping[str, Sequence[float]]) -> Picture:
     return plot_lines(lines, xlabel="picture steps P", ylabel="cosine", alt=alt)
 
 
+def landings(lands: Mapping[str, float], paths: Mapping[str, Tensor]) -> str:
+    """Where each way reaches the valley and where it ends, as Markdown."""
+    return markdown([{"way": name, "lands at k": k, "ends at k": paths[name][-1, 1].item()} for name, k in lands.items()])
+
+
 class Movie:
     """A stored run of MLMC beside its truth: key frames, curves and a stepper."""
 
@@ -149,6 +155,16 @@ class Movie:
             ax.minorticks_off()
             ax.spines[["top", "right"]].set_visible(False)
         figure.text(0.99, 0.012, "outer step", ha="right", size=FONT - 1, color=FAINT)
+
+    def halves(self) -> str:
+        """Misfit, kernel distance and the kernel's way in words: what happens early and what late."""
+        half, third = len(self) // 2, len(self) // 3
+        lines = [
+            f"{name}: {values[0]:.2f} after step {self.steps[0]}, {values[half]:.2f} half-way, {values[-1]:.2f} at the end"
+            for name, values in {"misfit (gray levels)": self.misfit, "kernel distance": self.distance}.items()
+        ]
+        early, late = sum(self.moved[1 : third + 1]), sum(self.moved[-third:])
+        return "\n".join([*lines, f"way of the kernel: {early:.2f} in the first third, {late:.2f} in the last"])
 
     def player(self) -> Stepper:
         """The stepper over all stored steps."""

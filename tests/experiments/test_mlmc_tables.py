@@ -109,12 +109,29 @@ def test_the_bound_keeps_the_kernel_that_it_is_told():
     assert rk.kernel_distance(found, kernel).item() < 0.02
 
 
-@pytest.mark.parametrize("method", ["bicubic", "bicubic_displaced", "generic", "quick", "bsrdm"])
-def test_no_other_method_sees_the_kernel(method):
+@pytest.mark.parametrize("method", ["bicubic", "bicubic_displaced", "generic"])
+def test_fixed_methods_do_not_see_the_kernel(method):
     cell = tiny(method)
     _, y, kernel = mlmc_pairs.degrade(cell)
     one, none = (_mlmc.restore(cell, y, 2, k, "resize", "reflect")[0] for k in (kernel, rk.delta_kernel(11)))
     assert one.equal(none)
+
+
+@pytest.mark.parametrize("method", ["quick", "balanced", "balanced_without_mlmc", "published", "bsrdm", "balanced_true_kernel"])
+def test_of_the_learners_only_the_bound_is_told_the_kernel(monkeypatch, method):
+    class Asked(Exception):
+        pass
+
+    def asked(y, scale, **options):
+        raise Asked(options)
+
+    monkeypatch.setattr(_mlmc, "blind_solver", asked)
+    cell = tiny(method)
+    with pytest.raises(Asked) as caught:
+        _mlmc.restore(cell, torch.rand(1, 3, 16, 16), 2, rk.delta_kernel(11), "phase0", "circular")
+    (options,) = caught.value.args
+    assert (options["kernel_prior"] is not None) == (method == "balanced_true_kernel")
+    assert (options["align"], options["padding"], options["kernel_size"], "sigma" in options) == ("phase0", "circular", 11, False)
 
 
 def test_baselines_close_at_the_noise_that_the_spectrum_shows(monkeypatch):
@@ -124,7 +141,7 @@ def test_baselines_close_at_the_noise_that_the_spectrum_shows(monkeypatch):
     monkeypatch.setattr(_mlmc, "finish", lambda learner, result: seen.append(learner.sigma) or result)
     monkeypatch.setattr(_mlmc, "spectral_prior", lambda *args, **options: SimpleNamespace(noise=0.07))
     _mlmc.restore(cell, y, 2, kernel, "resize", "reflect")
-    _mlmc.restore(tiny("strict" if "strict" in _mlmc.PRESETS else "quick"), y, 2, kernel, "resize", "reflect")
+    _mlmc.restore(tiny("strict"), y, 2, kernel, "resize", "reflect")
     assert seen == [0.07, None]  # presets are run as they are
 
 
@@ -163,7 +180,7 @@ def test_a_missing_folder_is_named(monkeypatch):
 def test_a_cell_is_measured_in_units_and_alone(monkeypatch):
     probes = iter((10.0, 30.0))
     monkeypatch.setattr(mlmc_benchmark, "reference_unit", lambda steps: next(probes))
-    cell = next(c for c in mlmc_benchmark.cells("smoke") if c.method == "quick")
+    cell = next(c for c in mlmc_benchmark.cells("smoke") if c.method == "strict")
     scores = mlmc_benchmark.run(cell)
     assert scores["unit_s"] == 20 and scores["units"] == pytest.approx(scores["seconds"] / 20) and scores["units"] > 0
     assert scores["peak_mb"] > 100 and {"psnr", "ssim", "kernel_psnr", "kernel_distance", "width_error"} <= set(scores)
@@ -306,7 +323,7 @@ def test_every_pair_can_be_made():
 
 
 def test_smoke_cells_run():
-    cells = [altered(c, outer=1, side=32) for c in mlmc_pairs.cells("smoke") if c.method in ("quick", "double_dip", "bsrdm")]
+    cells = [altered(c, outer=1, side=32) for c in mlmc_pairs.cells("smoke") if c.method in ("strict", "double_dip", "bsrdm")]
     for cell in cells[:3]:
         scores = mlmc_pairs.run(cell)
         assert {"psnr", "ssim", "kernel_psnr", "kernel_distance", "width_error", "seconds"} == set(scores)

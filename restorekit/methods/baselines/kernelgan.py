@@ -23,7 +23,7 @@ RATE = 2e-4  # of both Adams; a tenth in the second half
 FIRST_PART = 0.4  # of the outer steps finds the kernel, the rest the picture
 ROUNDS = 5  # GAN steps for each image step of a deep image prior, which costs more
 WARM_STEPS = 100  # Adam steps that bring the generator from random weights to a guessed kernel
-STRONGEST = 40  # taps that survive at the end, as in the paper
+STRONGEST = 40  # taps that survive at the end, as in the paper; at scale 3 more, in proportion to the area
 WEIGHTS = {"sum": 0.5, "border": 0.5, "sparse": 5.0, "center": 1.0}  # alpha, beta, gamma, delta
 
 
@@ -112,7 +112,8 @@ class KernelGAN(ZSSR):
     def _finished(self) -> Tensor:
         """The generator's kernel: weak taps cut, carried to scale 4, on the prior's window and centroid."""
         k = self.generator_net.kernel()
-        k = (k - 0.75 * k.flatten().sort(descending=True).values[STRONGEST]).clamp(min=0)
+        weak = k.flatten().sort(descending=True).values[STRONGEST * self.factor**2 // 4]
+        k = (k - 0.75 * weak).clamp(min=0)
         k = k / k.sum()
         if self.scale == 4:  # ((y * k_2) down 2 * k_2) down 2 = (y * k_4) down 4
             spread = k.new_zeros(1, 1, 2 * SPAN - 1, 2 * SPAN - 1)

@@ -34,11 +34,14 @@ class ZSSRNet(nn.Module):
     def __init__(self, channels: int, width: int = WIDTH, *, generator: torch.Generator) -> None:
         super().__init__()
         widths = [channels, *[width] * 7, channels]
-        layers: list[nn.Module] = []
-        for a, b in zip(widths[:-1], widths[1:], strict=True):
-            layers += [nn.Conv2d(a, b, 3, padding=1, padding_mode="reflect"), nn.ReLU(inplace=True)]
-        self.layers = nn.Sequential(*layers[:-1])
+        convs = [nn.Conv2d(a, b, 3, padding=1, padding_mode="reflect") for a, b in zip(widths[:-1], widths[1:], strict=True)]
+        self.layers = nn.Sequential(*[layer for conv in convs for layer in (conv, nn.ReLU(inplace=True))][:-1])
         draw_weights(self, generator)
+        with torch.no_grad():  # torch's own scale fades away over eight layers; the last one starts at the enlargement
+            for conv in convs[:-1]:
+                conv.weight.mul_(6**0.5)  # He et al. 2015
+            for p in convs[-1].parameters():
+                p.zero_()
 
     def forward(self, v: Tensor) -> Tensor:
         return v + self.layers(v)

@@ -434,8 +434,8 @@ explore(
 )
 
 # %% [markdown]
-# Adam moves every weight by about the step size, however small the gradient, and a thousand weights feed each logit. So one step of
-# 0.5 moves logits by tens: the softmax saturates, its slope $k(1-k)$ vanishes, and all later gradients with it.
+# Adam moves every weight by about the step size, however small the gradient, and a thousand weights feed each logit. One step of 0.5
+# moves logits by tens: the softmax gives all weight to a few taps. An emptied tap has slope $k(1-k) = 0$ and does not come back.
 #
 # Does the whole method suffer as the net alone does? Three pictures, three seeds, stored:
 

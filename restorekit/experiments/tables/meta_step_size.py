@@ -81,5 +81,6 @@ def run(cell: Cell) -> dict[str, Any]:
 
 
 def summarize(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Mean over pictures and seeds for each step size, with the seed spread."""
-    return mean_and_spread(rows, by=("rate",), values=("psnr", "gain", "kernel_distance", "width_error", "peak"))
+    """Mean over pictures and seeds for each step size (`step_size` is its text), with the seed spread."""
+    means = mean_and_spread(rows, by=("rate",), values=("psnr", "gain", "kernel_distance", "width_error", "peak"))
+    return [{"step_size": f"{row['rate']:g}", **row} for row in means]

@@ -210,7 +210,9 @@ def find_page(name: str, notebooks: Path = NOTEBOOKS) -> Path:
     """The page that a name, a number or a path means."""
     stem = Path(name).name.removesuffix(".ipynb")
     pages = sorted(notebooks.glob("*.ipynb"))
-    found = [p for p in pages if p.stem == stem] or [p for p in pages if p.stem.startswith(stem)]
+    # "03" means 03_..., not 03b_... as well
+    exact, number = [p for p in pages if p.stem == stem], [p for p in pages if p.stem.startswith(f"{stem}_")]
+    found = exact or number or [p for p in pages if p.stem.startswith(stem)]
     if len(found) != 1:
         raise Stop(f"Got page {name!r}. Allowed: {', '.join(p.stem for p in pages)}. Fix: give one of these, or its number.")
     return found[0]

@@ -119,6 +119,12 @@ def test_reset_of_no_single_page_names_the_pages(course, name):
         run.find_page(name, course[0])
 
 
+@pytest.mark.parametrize(("name", "stem"), [("01", "01_second"), ("01b", "01b_third"), ("01_second.ipynb", "01_second")])
+def test_a_number_does_not_mean_the_page_with_a_letter_behind_it(course, name, stem):
+    (course[0] / "01b_third.ipynb").write_text("{}")
+    assert run.find_page(name, course[0]).stem == stem
+
+
 def test_the_stamp_follows_what_decides_the_installation(tmp_path):
     for name in ("pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, tmp_path / name)

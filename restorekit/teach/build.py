@@ -45,11 +45,14 @@ def pages(names: Sequence[str] = (), notebooks: Path = NOTEBOOKS) -> list[Path]:
     known = sorted((notebooks / "py").glob("[0-9]*.py"))
     if not names:
         return known
-    wanted = [Path(name).stem for name in names]
-    for stem in wanted:
-        if not any(p.stem.startswith(stem) for p in known):
+    chosen: set[Path] = set()
+    for stem in [Path(name).stem for name in names]:
+        # "03" means 03_..., not 03b_... as well
+        found = [p for p in known if f"{p.stem}_".startswith(f"{stem}_")] or [p for p in known if p.stem.startswith(stem)]
+        if not found:
             fail(f"page {stem!r}", ", ".join(p.stem for p in known) or "none: notebooks/py is empty", "give a page's name or number")
-    return [p for p in known if any(p.stem.startswith(stem) for stem in wanted)]
+        chosen.update(found)
+    return [p for p in known if p in chosen]
 
 
 def notebook_of(source: Path) -> Path:

@@ -106,6 +106,13 @@ def test_pages_are_found_by_name_number_or_path(source, name):
     assert build.pages([name], source.parents[1]) == build.pages((), source.parents[1]) == [source]
 
 
+@pytest.mark.parametrize(("name", "stems"), [("03", ["03_a"]), ("03b", ["03b_b"]), ("0", ["00_a", "03_a", "03b_b"]), ("03b_b", ["03b_b"])])
+def test_a_number_does_not_mean_the_page_with_a_letter_behind_it(source, name, stems):
+    for stem in ("03_a", "03b_b"):
+        (source.parent / f"{stem}.py").write_text(source.read_text())
+    assert [p.stem for p in build.pages([name], source.parents[1])] == stems
+
+
 def test_an_unknown_page_is_refused(source):
     with pytest.raises(ValueError, match="Allowed: 00_a"):
         build.pages(["07"], source.parents[1])

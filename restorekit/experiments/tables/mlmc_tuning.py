@@ -23,8 +23,8 @@ TRIED = {
     "tv": (0.1, 1.0, 10.0),
     "tikhonov": (1.0, 10.0, 100.0),
     "none": (0.0,),
-    "mlmc": (5e-5, 2e-4, 5e-4),
-    "double_dip": (5e-5, 2e-4, 5e-4),
+    "mlmc": (2e-5, 5e-5, 2e-4),
+    "double_dip": (2e-5, 5e-5, 2e-4),
 }
 PICTURES = {"bundled": ("coffee", "astronaut")}
 NOISE = (3.92, 7.84)  # per cent of the range

@@ -287,7 +287,7 @@ explore(
 # ## 7. A fair experiment
 #
 # 72 x 72 px of three pictures that nothing was tuned on, three seeds each for kernel, noise and nets, preset `strict` with a narrower net
-# and 120 picture steps where the paper takes 2500. Step sizes of the kernel nets were searched on other pictures (`mlmc_tuning`).
+# and 120 picture steps where the paper takes 2500. Double-DIP has a step size of its own (table `mlmc_tuning`).
 
 # %% [markdown]
 # ### 7.1 Rivals [Table 1]
@@ -521,7 +521,7 @@ solved = tasks.gaussian_of_moments()(solution_3)
 # | 2500 picture steps, 128 channels | 120 steps, 32 channels | all methods end early; small differences may grow or vanish |
 # | Set5, Set14, BSD100, Urban100, color | 3 crops of 72 px, gray | wide spread: many margins stay open |
 # | each rival's own code | one net and budget for all | rivals may be better or worse than their codes |
-# | one step size for the kernel net | searched for MLMC and Double-DIP | table `mlmc_tuning`, two other pictures |
+# | Double-DIP's own step sizes | one, searched on two other pictures | table `mlmc_tuning` |
 # | bicubic displaced | aligned | section 2 |
 # | USRNet | splitting with our denoiser | M9 tests the idea, not the net |
 # | supervised nets | not here | M11 stays open |

@@ -194,8 +194,8 @@ def test_no_method_in_the_noise_table_fits_the_noise_at_the_end():
 def test_chosen_values_are_those_of_the_stored_search():
     if not (data_folder("results") / "mlmc_tuning_quick.csv").exists():
         pytest.skip("table mlmc_tuning has not been run")
-    chosen = mlmc_tuning.RHO | trials.LR
-    assert mlmc_tuning.best(load_results("mlmc_tuning", "quick").rows) == chosen
+    chosen = mlmc_tuning.RHO | {"double_dip": mlmc_tuning.LR_DOUBLE_DIP}
+    assert mlmc_tuning.best(load_results("mlmc_tuning", "quick").rows) == {k: v for k, v in chosen.items() if k in mlmc_tuning.TRIED}
 
 
 def test_the_search_takes_the_highest_mean_over_both_levels():

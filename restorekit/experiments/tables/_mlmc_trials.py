@@ -6,7 +6,8 @@ x: the middle SIDE x SIDE pixels of a gray picture; the whole picture is blurred
 methods assume reflection). k, 4 s + 3 taps a side, drawn from (seed, picture, degradation, s), its centroid on the grid of ordinary
 resizing, which each method is told: 'gaussian', variances uniform in [0.175 s, 2.5 s] px^2; 'wide', in [0.35 s, 5 s]; 'motion', a
 random camera path. y is rounded to 8 bit after the noise. TRIAL: the preset `strict` (kernel net, MCKA and MLAO, nothing of ours
-that moves the kernel) with the paper's loss (Eq. 35) and sampled widths, a narrower net and 120 image steps, where the paper takes 2500: all methods get equally little.
+that moves the kernel) with the paper's loss (Eq. 35) and sampled widths, a narrower net and 120 image steps, where the paper
+takes 2500: all methods get equally little.
 """
 
 from __future__ import annotations

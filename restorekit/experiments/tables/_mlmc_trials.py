@@ -38,7 +38,7 @@ from .. import Cell, Value, grid
 from ._mlmc import margin
 
 SIDE = 72
-PAPERS = {"noise_variance": True, "rho": 1.0, "diagonals": False, "variances": "paper", "lr_kernel": 5e-5, "lr_mcka": 3e-3}
+PAPERS: dict[str, Any] = {"noise_variance": True, "rho": 1.0, "diagonals": False, "variances": "paper", "lr_kernel": 5e-5, "lr_mcka": 3e-3}
 TRIAL = replace(preset_settings("strict"), **PAPERS, channels=32, levels=4, inputs=8, outer=12, meta_steps=5, image_steps=2)
 PICTURES = {
     "quick": {"set14": ("flowers", "lenna"), "bsd68": ("test007",)},
@@ -93,7 +93,9 @@ def trial_cells(
     """
     fixed = {"table": table, "noise": 0.0, **axes}
     tiny = size == "smoke"
-    sources: Mapping[str, Sequence[str]] = {LIVE[0]: (LIVE[1],)} if tiny else (pictures or PICTURES[size])
+    sources: Mapping[str, Sequence[str]] = pictures or PICTURES.get(size, {})
+    if tiny:
+        sources = {LIVE[0]: (LIVE[1],)}
     made = []
     for name, variant in variants.items():
         budget = {"side": 60, "outer": 1} if tiny else {"side": SIDE, "outer": variant.settings.outer}

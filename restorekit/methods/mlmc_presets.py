@@ -135,11 +135,12 @@ QUICK = replace(
     average_from=0.6,
     data_weight=0.01,
 )
-BALANCED = replace(QUICK, outer=60)
+BALANCED = replace(QUICK, outer=40)
 # MLMC's own kernel (net, MCKA, MLAO) with our image net, averaging and closing data step: no start and no anchor from the spectrum.
 # Loss and sampled widths are those of the published code: its wide samples pull against the kernel steps, which make kernels narrow.
 STRICT = replace(
     BALANCED,
+    outer=60,
     spectral=False,
     anchor=0.0,
     start_at_mean=False,

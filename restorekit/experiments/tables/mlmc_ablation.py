@@ -46,9 +46,9 @@ VALUES = ("psnr", "ssim", "kernel_psnr", "kernel_distance", "width_error", "earl
 
 
 def cells(size: str) -> list[Cell]:
-    """Method x picture x seed at x2; the phases also at x4."""
+    """Method x picture x seed at x2; at size paper the phases also at x4."""
     made = trial_cells(NAME, size, VARIANTS, live="full", degradation="gaussian", scale=2)
-    return made if size == "smoke" else made + trial_cells(NAME, size, PHASES, degradation="gaussian", scale=4)
+    return made if size != "paper" else made + trial_cells(NAME, size, PHASES, degradation="gaussian", scale=4)
 
 
 def run(cell: Cell) -> dict[str, Any]:

@@ -8,8 +8,9 @@ or 3.92 % of the range, told to none. x: 72 x 72 from the middle. Border `circul
 Methods: `bicubic`, aligned; `generic`, deconvolution with one guessed Gaussian; the presets `quick`, `balanced`, `strict`;
 `balanced_without_mlmc`, MCKA and MLAO's kernel steps removed; `double_dip` and `bsrdm` (explicit Gaussian) with the net, number of
 steps, averaging and closing data step of `balanced`, the last at the noise level that balanced reads from the spectrum of y.
-Seeds at size quick: 2, for `quick` and the baselines 1, no `strict`, to keep it within half an hour; at size paper 5 for all. So compare methods by
-the columns `.. - balanced`: the difference to `balanced` on the same pictures, kernels and seeds. gain: over bicubic.
+Seeds at size quick: 2, for `quick` and the baselines 1, no `strict`, to keep it within half an hour; at size paper 5 for all. So
+compare methods by the columns `.. - balanced`: the difference to `balanced` on the same pictures, kernels and seeds. gain: over
+bicubic.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ def test_data_slope_is_the_derivative_of_the_library_loss():
 def test_weights_of_one_give_the_plain_gradient():
     k, x, eta = 0.4, 1.5, 0.2
     first = -x * (1 - k * x)
-    moved = x - eta * (-k * (1 - k * x) + 0.002 * (x - 1))
+    moved = x - eta * (-k * (1 - k * x) + 0.001 * (x - 1))
     second = -moved * (1 - k * moved)
     assert math.isclose(tasks_03.weighted().reference(k, x, [1.0, 1.0], eta), (first + second) / 2, rel_tol=1e-12)
 

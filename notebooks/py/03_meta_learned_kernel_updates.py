@@ -65,7 +65,7 @@ guess
 # with $k > 0$. Alternate: solve for $x$, solve for $k$, exactly.
 
 # %%
-y, prior_x, lam = 1.0, 1.0, 0.002
+y, prior_x, lam = 1.0, 1.0, 0.001
 
 
 def f(x, k):
@@ -146,7 +146,7 @@ def draw_landscape(P, x_start, eta):
     curves = {"P = 1": meta_loss(k_axis, x_start, 1, eta)}
     curves[f"P = {P}"] = meta_loss(k_axis, x_start, P, eta)
     curves["P without end"] = f(best_x(k_axis), k_axis)
-    return views.landscape(k_axis, {n: c.clamp(max=0.6) for n, c in curves.items()})
+    return views.landscape(k_axis, curves)
 
 
 explore(
@@ -311,26 +311,26 @@ parity(*ends)
 
 # %%
 def angles(eta, most=8):
-    """Cosine between first-order and unrolled kernel gradient, picture steps by gradient descent."""
-    start = rk.bicubic(y_tiny, 2)
-    toy = (
-        lambda x, k: loss(x, k),
-        lambda x, g: x - eta * g,
-        start,
-        L.kernel_net(L.z_k),
-    )
+    """Cosine between first-order and unrolled kernel gradient, picture steps of size eta."""
+    k, move = rk.gaussian_kernel(11, 2.5, dtype=torch.float64), lambda x, g: x - eta * g
+    toy = loss, move, rk.bicubic(y_tiny, 2), k
     ways = mlmc_unrolled.first_order_meta_gradient, mlmc_unrolled.unrolled_meta_gradient
     pairs = [[way(*toy, P).flatten() for way in ways] for P in range(1, most + 1)]
     return [cosine_similarity(a - a.mean(), b - b.mean(), 0).item() for a, b in pairs]
 
 
-cosines = {f"picture step {eta:g}": angles(eta) for eta in (1e-5, 1e-4, 3e-4)}
-check("equal for P = 1", [line[0] for line in cosines.values()], [1.0] * 3, 1e-9)
+cosines = {f"picture step {eta:g}": angles(eta) for eta in (1e-4, 1e-3, 3e-3, 1e-2)}
+*stable, wild = cosines.values()
+check("equal for P = 1", [line[0] for line in cosines.values()], [1.0] * 4, 1e-9)
+check_range(
+    "smallest cosine of the three stable steps", min(map(min, stable)), low=0.99
+)
+check_range("smallest cosine of the largest step", min(wild), high=0.9)
 views.alignment(cosines)
 
 # %% [markdown]
-# Small picture steps: first order is nearly exact, and MLMC's choice is sound. Larger steps turn it. Adam's first steps, which move by
-# signs, are closer to the first case.
+# While the picture's steps are stable, the two point the same way, and Adam ignores their length: here MLMC's cut costs next to
+# nothing. They part where the step is too large and the picture diverges. (Tested on pixels, by plain gradient steps.)
 #
 # ### 4.5 Algorithm 1: both phases
 #
@@ -497,7 +497,7 @@ display(*(claim(records[name]) for name in ("M2", "M2both", "M3", "M7")))
 
 # %%
 chosen = upload(
-    default="rocket", gray=True, side=pick(smoke=16, quick=40, full=128),
+    default="astronaut", gray=True, side=pick(smoke=16, quick=40, full=128),
     question="Which picture shall be enlarged?",
 )  # fmt: skip
 chosen

@@ -127,7 +127,7 @@ def weighted() -> Exercise:
 
     def solve(k: float, x: float, weights: Sequence[float], eta: float, *, backwards: bool = False, share: bool = False) -> float:
         order = list(reversed(weights)) if backwards else list(weights)
-        y, prior_x, lam, total = 1.0, 1.0, 0.002, 0.0
+        y, prior_x, lam, total = 1.0, 1.0, 0.001, 0.0
         for w in order:
             total += w * -x * (y - k * x)
             x = x - eta * (-k * (y - k * x) + lam * (x - prior_x))

@@ -20,6 +20,7 @@ from .sizes import stamp
 from .steps import Stepper, stepper
 from .trace import Snapshot, Trace, filmstrip
 
+TOP = 0.6  # of the loss axis in `landscape`
 GOALS = (
     "explain why alternating minimisation can fit perfectly and still be stuck",
     "derive the first-order and the unrolled meta-gradient, and test both against finite differences",
@@ -64,7 +65,7 @@ def portrait(energy: Callable[[Any, Any], Any], paths: Mapping[str, Tensor], tru
 def landscape(k: Tensor, curves: Mapping[str, Tensor]) -> Picture:
     """Loss as a function of the kernel, one curve for each number of picture steps."""
     low = ", ".join(f"{name}: at {k[curve.argmin()]:.2f}, curvature {_curvature(k, curve):.3f}" for name, curve in curves.items())
-    lines = {name: (k, curve) for name, curve in curves.items()}
+    lines = {name: (k, curve.where(curve < TOP, torch.nan)) for name, curve in curves.items()}
     return plot_lines(lines, xlabel="kernel k", ylabel="loss", alt=f"Lowest point of the loss over k and its curvature there. {low}.")
 
 
@@ -84,7 +85,7 @@ def gradients(k: Tensor, first: Tensor, unrolled: Tensor) -> Picture:
 def alignment(cosines: Mapping[str, Sequence[float]]) -> Picture:
     """Cosine between the first-order and the unrolled gradient of a kernel against P."""
     steps = range(1, 1 + max(len(line) for line in cosines.values()))
-    says = "; ".join(f"{name}: {line[-1]:.2f} at P = {len(line)}" for name, line in cosines.items())
+    says = "; ".join(f"{name}: {line[-1]:.3f} at P = {len(line)}" for name, line in cosines.items())
     lines = {name: (steps, line) for name, line in cosines.items()}
     alt = f"Cosine of the angle between the two kernel gradients: 1 at P = 1; {says}."
     return plot_lines(lines, xlabel="picture steps P", ylabel="cosine", alt=alt)
@@ -151,8 +152,7 @@ class Movie:
             ax.set_title(name, size=FONT, color=INK, pad=4)
             ax.tick_params(labelsize=FONT - 1, colors=INK)
             ax.grid(True, color="#DDDDDD", linewidth=0.6)
-            ax.set_yscale("log" if c == 0 else "linear")
-            ax.minorticks_off()
+            ax.set_ylim(bottom=0)
             ax.spines[["top", "right"]].set_visible(False)
         figure.text(0.99, 0.012, "outer step", ha="right", size=FONT - 1, color=FAINT)
 
@@ -215,7 +215,7 @@ def paired(differences: Mapping[str, Sequence[float]], note: str) -> Picture:
     figure, ax = canvas(width=7.0, height=3.2)
     for i, (_, values) in enumerate(differences.items()):
         ax.plot([i + 0.25 * (j / max(len(values) - 1, 1) - 0.5) for j in range(len(values))], values, "o", color=PALETTE[i], markersize=5)
-        ax.plot([i - 0.3, i + 0.3], [fmean(values)] * 2, color=INK, linewidth=2.2)
+        ax.plot([i - 0.3, i + 0.3], [fmean(values)] * 2, color=INK, linestyle="-", linewidth=2.2)
     ax.axhline(0, color=FAINT, linewidth=1.0)
     ax.set_xticks(range(len(differences)), list(differences))
     ax.set(ylabel="PSNR of full minus this (dB)")

@@ -43,6 +43,7 @@ PICTURES = {"smoke": ("camera",), "quick": ("astronaut", "camera", "coins")}
 SEEDS = {"smoke": (0,), "quick": (0, 1, 2)}
 SCALE, SIZE, SIGMA, STDS = 2, 11, 0.01, (2.0, 0.9)
 FIXED = 60  # kernels of the steady pull
+LARGEST = 100  # step sizes that the noise may be long: a kernel that is all but one tap hardly moves, however loud the noise
 SETTINGS = replace(
     PAPER, outer=20, image_steps=2, channels=12, skip=4, levels=3, inputs=8, lr_kernel=4e-4, lr_mcka=4e-4, lr_image=1e-2, rho=0.5
 )
@@ -74,11 +75,12 @@ class Langevin(MLMC):
         with torch.no_grad():
             far = (self.kernel() - k).norm()
             zeta = [randn(w.shape, generator=self._generator, like=w) for w in weights]
-            c = self.settings.lr_mcka
+            c = unit = self.settings.lr_mcka
             for _ in range(3):  # the kernel moves nearly in proportion to c
                 for w, start, noise in zip(weights, before, zeta, strict=True):
                     w.copy_(start + c * noise)
-                c *= float(far / (self.kernel() - k).norm())
+                moved = (self.kernel() - k).norm()
+                c = min(c * float(far / moved), LARGEST * unit) if moved > 0 else c
 
 
 def cells(size: str) -> list[Cell]:

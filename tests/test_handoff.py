@@ -43,8 +43,8 @@ def test_with_the_true_kernel_it_beats_simple_methods(name, scale, sigma, paddin
         return psnr(guess, x, border=scale).item()
 
     mine = score(nonblind(y, k, scale, sigma=sigma, padding=padding))
-    assert mine > score(aligned(y, k, scale)) + 1.5
-    assert mine > score(wiener(y, k, sigma=max(sigma, 0.3 / 255), scale=scale, padding=padding)) + 0.3
+    assert mine > score(aligned(y, k, scale)) + 2.5
+    assert mine > score(wiener(y, k, sigma=max(sigma, 0.3 / 255), scale=scale, padding=padding)) + 0.7
 
 
 def test_the_true_kernel_is_better_than_a_wrong_one():
@@ -67,7 +67,7 @@ def test_color_is_restored_too():
     x, y, k = observe("cat", 2, 0.01, "reflect", gray=False)
     restored = nonblind(y, k, 2, sigma=0.01)
     assert restored.shape == x.shape
-    assert psnr(restored, x, border=2) > psnr(aligned(y, k, 2), x, border=2) + 0.5
+    assert psnr(restored, x, border=2) > psnr(aligned(y, k, 2), x, border=2) + 1.5
 
 
 def test_any_denoiser_serves_and_more_iterations_are_asked_for():

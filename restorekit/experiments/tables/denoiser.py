@@ -49,7 +49,7 @@ def run(cell: Cell) -> dict[str, Any]:
     generator = torch.Generator().manual_seed(zlib.crc32(f"{cell.dataset} {cell.image} {cell.degradation}".encode()))
     y = gaussian_noise(x, sigma, generator=generator)
     net = each_channel(load_denoiser(1))
-    guess = net(y, sigma) if cell.method == "ours" else tv_denoise(y, TV_WEIGHT * sigma, 100)
+    guess = net(y, sigma) if cell.method == "ours" else tv_denoise(y, TV_WEIGHT * sigma)
     return {
         "psnr": _psnr(guess, x),
         "ssim": ssim(guess, x, luma=False, quantize=False).item(),

@@ -361,7 +361,7 @@ parity([x_mine, k_mine], [state.x, state.k])
 #
 # ## 5. See it move
 #
-# The same loop on a picture, with a narrow picture net: the preset `strict`, whose kernel net starts at the mean of random
+# The same loop on a picture, with a narrow picture net: the preset `strict`, whose kernel net starts with 200 steps towards random
 # kernels and gets no help from the spectrum. *Before you step:* which
 # settles first, picture or kernel? Does a falling misfit mean a better kernel?
 
@@ -399,7 +399,7 @@ movie.player()
 # that knob. Nothing could be easier to learn.
 
 
-# %%
+# %% tags=["nbval-ignore-output"]
 def learn(rate, steps=60):
     """Distances to the goal, the last kernel, the first step's largest move of a logit."""
     net, far = rk.nets.KernelNet(11, centroid=(-0.5, -0.5), generator=seeded(1)), []
@@ -420,7 +420,7 @@ learned = {rate: learn(rate) for rate in (1e-4, 1e-3, 1e-2, 0.1, 0.5)}
 curves, found = ({r: item[i] for r, item in learned.items()} for i in (0, 1))
 views.learning(curves)
 
-# %%
+# %% tags=["nbval-ignore-output"]
 jump = learned[0.5][2]
 check_range("largest move of a logit in the first step of 0.5", jump, low=20)
 stuck = curves[0.5][-1] - curves[0.5][5]

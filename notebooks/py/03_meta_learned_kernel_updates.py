@@ -451,7 +451,7 @@ views.cliff(rates, f"stored table, {step_size.stamp['rows']} runs")
 
 # %% [markdown]
 # The larger the step, the worse the kernel; at 0.5 most of it lies on one or two taps (`peak`), hardly a blur, and the picture's `gain`
-# over bicubic (dB) is gone or luck. Nothing below 0.0001 was tried.
+# over bicubic (dB) is lost on average. Nothing below 0.0001 was tried.
 #
 # ## 7. A fair experiment
 #

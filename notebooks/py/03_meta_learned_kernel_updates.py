@@ -450,8 +450,8 @@ display(Markdown(markdown(rates, columns=columns)))
 views.cliff(rates, f"stored table, {step_size.stamp['rows']} runs")
 
 # %% [markdown]
-# The larger the step, the worse the kernel; at 0.5 most of it lies on one or two taps (`peak`), hardly a blur, and the picture's `gain`
-# over bicubic (dB) is lost on average. Nothing below 0.0001 was tried.
+# The larger the step, the worse the kernel; at 0.5 most of it lies on one or two taps (`peak`), and the picture's `gain` over bicubic
+# (dB) is lost on average. Nothing below 0.0001 was tried.
 #
 # ## 7. A fair experiment
 #

@@ -312,8 +312,8 @@ parity(*ends)
 # %%
 def angles(eta, most=8):
     """Cosine between first-order and unrolled kernel gradient, picture steps of size eta."""
-    k, move = rk.gaussian_kernel(11, 2.5, dtype=torch.float64), lambda x, g: x - eta * g
-    toy = loss, move, rk.bicubic(y_tiny, 2), k
+    k = rk.gaussian_kernel(11, 2.5, shift=(-0.5, -0.5), dtype=torch.float64)
+    toy = loss, lambda x, g: x - eta * g, rk.bicubic(y_tiny, 2), k
     ways = mlmc_unrolled.first_order_meta_gradient, mlmc_unrolled.unrolled_meta_gradient
     pairs = [[way(*toy, P).flatten() for way in ways] for P in range(1, most + 1)]
     return [cosine_similarity(a - a.mean(), b - b.mean(), 0).item() for a, b in pairs]

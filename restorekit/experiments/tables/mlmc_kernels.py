@@ -145,7 +145,7 @@ def claims(rows: Sequence[Mapping[str, Any]], size: str) -> list[ClaimRecord]:
     texts = {
         "M4": (
             "MLMC Table 3",
-            "MLMC survives kernels wider than it expects, better than the methods that learned or assume a prior.",
+            "MLMC survives kernels wider than it expects, better than other methods do.",
             wide,
         ),
         "M5": ("MLMC Table 5", "MLMC restores motion blur without training, by drawing motion kernels; better than Double-DIP.", motion),

@@ -173,7 +173,8 @@ def test_interrupt_keeps_the_best_and_resume_does_only_the_rest(photo, stub, tmp
 
 
 def test_divergence_is_told_and_exits_with_1(photo, stub, monkeypatch, capsys):
-    monkeypatch.setattr(Stub, "snapshot", lambda self: blind.BlindState(1, torch.full((1, 1, 2, 2), float("nan")), torch.zeros(1), 0.0, 0.0))
+    broken = blind.BlindState(1, torch.full((1, 1, 2, 2), float("nan")), torch.zeros(1), 0.0, 0.0)
+    monkeypatch.setattr(Stub, "snapshot", lambda self: broken)
     assert main(["restore", "photo.png"]) == 1
     assert "restorekit: " in capsys.readouterr().err
 

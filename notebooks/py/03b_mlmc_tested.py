@@ -406,7 +406,7 @@ display(views.table(cost.beside_print(timed.rows), timed), views.reading(records
 # %% [markdown]
 # ### 7.7 Against the published code, and what MLMC adds to our presets
 #
-# First the published code's own inputs, x4, with its stored results; then 24 pairs of other pictures and kernels, x2 to x4, some
+# First the published code's own inputs, x4, with its stored results; then 8 pairs of other pictures and kernels, x2 to x4, some
 # noisy. `balanced_without_mlmc` keeps everything but MCKA and MLAO's kernel steps; `time_percent` is of the published code's time.
 
 # %%

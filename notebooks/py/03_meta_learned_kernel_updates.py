@@ -159,7 +159,8 @@ explore(
 
 # %% [markdown]
 # $P = 1$ trusts the present picture and has a sharp minimum at $y/x$, wrong where the picture is. Without end, the picture fits
-# any kernel and the loss is almost flat. What tells kernels apart is met *on the way*; the mean over $P$ steps keeps it.
+# any kernel and the loss is almost flat. What tells kernels apart is met *on the way*; the mean over $P$ steps keeps it. Beyond
+# $k^2 = 2/\eta$ the picture's steps diverge: a cliff.
 #
 # ### 4.2 First order, or through the picture's steps?
 #

@@ -27,6 +27,7 @@ GOALS = (
     "say which kernel MCKA's weights pull towards, and how strongly chance moves it",
     "tell noise that samples from noise that only disturbs, on two wells and in a network",
 )
+FAINTEST = 1e-8  # what a plot of weights still shows
 
 
 def opening() -> Card:
@@ -96,9 +97,11 @@ def kernels(panels: Mapping[str, Tensor], truth: Tensor) -> Picture:
 def weights(nu: Tensor, rules: Mapping[str, Tensor]) -> Picture:
     """The weights of some draws against their misfit."""
     order = nu.argsort()
-    lines = {name: (nu[order], w[order] / w.sum()) for name, w in rules.items()}
+    lines = {name: (nu[order], (w[order] / w.sum()).clamp(min=FAINTEST)) for name, w in rules.items()}
     best = ", ".join(f"{name}: {float(w.max() / w.sum()):.1%}" for name, w in rules.items())
-    return plot_lines(lines, xlabel="misfit ν", ylabel="weight", logy=True, alt=f"Share of the best of {len(nu)} draws. {best}.")
+    return plot_lines(
+        lines, xlabel="misfit ν", ylabel=f"weight (cut at {FAINTEST:.0e})", logy=True, alt=f"Share of the best of {len(nu)} draws. {best}."
+    )
 
 
 def _chain(ax: Any, state: Any, grid: GridPosterior, truth: Tensor, past: Sequence[Any]) -> None:

@@ -40,7 +40,7 @@ from ._mlmc import margin
 SIDE = 72
 PAPERS: dict[str, Any] = {"noise_variance": True, "rho": 1.0, "diagonals": False, "variances": "paper", "lr_kernel": 5e-5, "lr_mcka": 3e-3}
 TRIAL = replace(preset_settings("strict"), **PAPERS, channels=32, levels=4, inputs=8, outer=12, meta_steps=5, image_steps=2)
-PICTURES = {
+PICTURES: dict[str, Mapping[str, Sequence[str]]] = {
     "quick": {"set14": ("flowers", "lenna"), "bsd68": ("test007",)},
     "paper": {
         "set14": ("baboon", "bridge", "coastguard", "flowers", "lenna", "man", "pepper"),
@@ -93,7 +93,7 @@ def trial_cells(
     """
     fixed = {"table": table, "noise": 0.0, **axes}
     tiny = size == "smoke"
-    sources: Mapping[str, Sequence[str]] = pictures or PICTURES.get(size, {})
+    sources: Mapping[str, Sequence[str]] = PICTURES.get(size, {}) if pictures is None else pictures
     if tiny:
         sources = {LIVE[0]: (LIVE[1],)}
     made = []

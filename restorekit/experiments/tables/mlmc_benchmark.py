@@ -56,7 +56,7 @@ def cells(size: str) -> list[Cell]:
     for method in (*METHODS, *SLOW) if size == "paper" else METHODS:
         seeds = 1 if method in FIXED else min(SEEDS[size], 3 if method == "published" else 5)
         tiny = {"probe": 1} if method in FIXED else {"probe": 1, "outer": 2, "channels": 8}
-        extra = tiny if size == "smoke" else {"probe": PROBE}
+        extra: dict[str, Any] = {**tiny} if size == "smoke" else {"probe": PROBE}
         extra |= {"method": method, "dataset": "mlmc", "degradation": "gaussian, circular"}
         for case in TINY if size == "smoke" else CASES:
             count = 1 if size == "quick" and case == UNFINISHED else seeds

@@ -383,7 +383,7 @@ print(f"{stored.stamp['size']}: {stored.stamp['command']}")
 display(Markdown(markdown(blind.summarize(stored.rows), columns=columns)))
 
 # %% [markdown]
-# `gain` is against bicubic on the right grid. `generic` inverts one guessed Gaussian and falls off the cliff at times. `quick_without_mlmc` keeps the kernel that the power spectrum suggests and drops both phases of MLMC: it *wins*. On these blurs a good start beats refining it. One cell, computed again:
+# `gain` is against bicubic on the right grid. `generic` inverts one guessed Gaussian and falls off the cliff at times. `quick_without_mlmc` keeps the kernel that the power spectrum suggests and drops both phases of MLMC: it does as well, within the spread of the seeds. A good start matters more here than refining it. One cell, computed again:
 
 # %% tags=["nbval-ignore-output"]
 cell = blind.live_cell()
@@ -395,7 +395,7 @@ teach.check_range("difference in dB", abs(now["psnr"] - row["psnr"]), high=0.5)
 # %% [markdown]
 # ## Claims
 #
-# The paper says that random kernels and meta-learned updates make picture and kernel better. Here both are removed at once, from our preset; page 03 takes them one by one, in the paper's own setting.
+# The paper says that random kernels and meta-learned updates make picture and kernel better. Here both are removed at once, from our preset; page 03 takes them one by one, closer to the paper's own setting.
 
 # %%
 display(*map(teach.claim, blind.claims(stored.rows, stored.stamp["size"])))

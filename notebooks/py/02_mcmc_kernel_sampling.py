@@ -319,12 +319,12 @@ print(f"at the true kernel: pull {pull:.3f}, chance {chance:.3f} (norms, T = 10)
 # *Before you step:* where will the chain spend its time, and what happens to proposals that leave the dark spot?
 
 # %%
-trace = views.trace_of(walk(start, pick(smoke=40, quick=120, full=240), seeded(12)))
+trace = views.trace_of(walk(start, pick(smoke=40, quick=300, full=600), seeded(12)))
 display(views.chain_film(trace, exact, truth))
 views.stepping(trace, exact, truth, gaussian)
 
 # %% [markdown]
-# It climbs first, then wanders for ever: that wandering *is* the answer, its spread is the uncertainty.
+# It climbs first, with a detour while its angle is wrong, then wanders for ever: that wandering *is* the answer, its spread the uncertainty.
 #
 # Now MCKA's draws over the same posterior. Temperature 1 is Bayes; a higher one flattens the weights. Which temperature looks like $1/\nu$? What does a
 # $\sigma_{max}$ below the true width do?
@@ -456,11 +456,12 @@ scores = [row for name in names for seed in seeds for row in contest(name, seed)
 display(Markdown(views.ranking(scores)))
 
 # %% [markdown]
-# READ CONTEST
+# Told the picture, Bayes' weights come far closer than MCKA's. With a poor picture the order turns: exact weights trust a wrong likelihood
+# and do worst, flat ones hardly listen. *That* speaks for MCKA's caution; the prior's mean is as good.
 #
 # ### 9.1 In the network
 #
-# MLMC, shortened, started at a wrong kernel. Before each MLAO phase: nothing; Langevin noise that moves the kernel as far as the MCKA step
+# MLMC, shortened, from a wrong kernel. Before each MLAO phase: nothing; Langevin noise that moves the kernel as far as the MCKA step
 # would; MCKA; MCKA with the *same* kernels each time, a pull without chance.
 
 # %%

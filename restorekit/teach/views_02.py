@@ -144,8 +144,8 @@ def chain_film(trace: Trace, grid: GridPosterior, truth: Tensor) -> Picture:
     start, end = frames[0].theta[0], frames[-1].theta[0]
     return Picture(
         figure,
-        alt=f"A chain walks from s1 = {start[0]:.1f}, s2 = {start[1]:.1f} px to {end[0]:.1f}, {end[1]:.1f} px and stays "
-        f"in the posterior's dark spot; {share:.0%} of {len(trace)} proposals are accepted.",
+        alt=f"A chain walks from s1 = {start[0]:.1f}, s2 = {start[1]:.1f} px to {end[0]:.1f}, {end[1]:.1f} px; "
+        f"{share:.0%} of {len(trace)} proposals are accepted.",
     )
 
 

@@ -210,7 +210,6 @@ def find_page(name: str, notebooks: Path = NOTEBOOKS) -> Path:
     """The page that a name, a number or a path means."""
     stem = Path(name).name.removesuffix(".ipynb")
     pages = sorted(notebooks.glob("*.ipynb"))
-    # "03" means 03_..., not 03b_... as well
     exact, number = [p for p in pages if p.stem == stem], [p for p in pages if p.stem.startswith(f"{stem}_")]
     found = exact or number or [p for p in pages if p.stem.startswith(stem)]
     if len(found) != 1:

@@ -136,7 +136,7 @@ def test_no_training_picture_is_in_a_test_set(name):
     about = record(name)
     assert recipe.overlap(about) == []
     planted = {**about, "training_pictures": {"102061": ""}}  # a number of BSD that cbsd68 has
-    assert ("cbsd68", "102061") in recipe.overlap(planted)
+    assert "102061" in {name for _, name in recipe.overlap(planted)}
 
 
 PICTURES = [("camera", True), ("coins", True), ("astronaut", True), ("grass", True), ("cat", False)]

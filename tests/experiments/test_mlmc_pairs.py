@@ -68,7 +68,11 @@ def test_every_pair_can_be_made():
     for cell in {c.image: c for c in mlmc_pairs.cells("quick")}.values():
         x, y, kernel = mlmc_pairs.degrade(cell)
         s = cell.params["scale"]
-        assert x.shape[-2:] == (96, 96) and y.shape[-2:] == (96 // s, 96 // s) and kernel.shape[-1] == 4 * s + 3
+        assert (
+            x.shape[-2:] == (mlmc_pairs.SIDE, mlmc_pairs.SIDE)
+            and y.shape[-2:] == (mlmc_pairs.SIDE // s, mlmc_pairs.SIDE // s)
+            and kernel.shape[-1] == 4 * s + 3
+        )
 
 
 def test_smoke_cells_run():

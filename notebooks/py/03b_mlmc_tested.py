@@ -292,7 +292,7 @@ explore(
 # %% [markdown]
 # ### 7.1 Rivals [Table 1]
 #
-# Equal net and budget, so these are methods, not codes. The printed column has other pictures, colors, kernels, and a displaced bicubic:
+# Equal net and budget, so these are methods, not codes. `printed` (Set14) has other pictures, colors, kernels, and a displaced bicubic:
 # compare orders, not values. Some rivals run at fewer scales at this size (-).
 
 # %%
@@ -325,9 +325,9 @@ print(f"{cell.image}: {now['psnr']:.2f} dB now, {kept['psnr']:.2f} dB stored")
 check_range("difference in dB", abs(now["psnr"] - kept["psnr"]), high=0.5)
 
 # %% [markdown]
-# PAM, the oldest of them and without a net, has the better pictures; DIP with a guessed kernel equals MLMC at x2. FKP-DIP, BSRDM and
-# Double-DIP end too narrow: all share MLMC's loss, whose strong regularizer favors narrow kernels, and only MLMC's random kernels hold
-# against it. With losses of their own they may do better: this is a race of kernel estimators under MLMC's rules.
+# PAM, the oldest of them and without a net, has the better pictures; DIP with a guessed kernel is level with MLMC at x2. FKP-DIP, BSRDM
+# and Double-DIP end too narrow: all share MLMC's loss, whose strong regularizer favors narrow kernels, and only MLMC's random kernels
+# hold against it. With losses of their own they may do better. Against Double-DIP the picture decides: `flowers` is lost.
 #
 # ### 7.2 Parts left out [Table 6, Fig. 4 and 8]
 #
@@ -364,8 +364,8 @@ display(
 )
 
 # %% [markdown]
-# Too wide a blur is found too narrow by all, and the guessed kernel does as well. For camera shake, drawing paths instead of Gaussians
-# is worth a decibel, but over Double-DIP the lead stays open.
+# A wide blur is found too narrow by both nets, and inverting a guessed kernel does as well. For camera shake, drawing paths instead of
+# Gaussians gains about a decibel on average, with a spread as large; the lead over Double-DIP stays open.
 #
 # ### 7.4 Real pictures [Fig. 6 and 9]
 #

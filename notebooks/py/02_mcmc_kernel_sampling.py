@@ -17,7 +17,7 @@
 # **The promise.** You will compute exactly what one small picture tells about its blur, sample it with a chain of your own, and
 # then measure what the random kernels of MLMC really do: how much of the data they use, and how much is chance.
 #
-# *Teaching it?* Sections 1 to 4 and 6 fill 45 minutes; sections 7 and 8 make a lab, section 10 the homework.
+# *Teaching it?* Sections 1 to 4 and 6 fill 45 minutes; sections 7 and 8 make a lab, section 11 the homework.
 
 # %%
 from math import pi
@@ -168,7 +168,7 @@ fooled = rk.grid_posterior(log_density(guessed), axes)
 views.posterior({"picture known": exact, "picture estimated": fooled}, truth)
 
 # %% [markdown]
-# With the true picture the data fix the widths to a few hundredths of a pixel. With an estimated one (TV, a guessed kernel of 1.2 px)
+# With the true picture the data fix the widths to less than a tenth of a pixel. With an estimated one (TV, a guessed kernel of 1.2 px)
 # the posterior is as narrow, and far off: it lies near the kernel that the estimate was made with. No sampler can repair that.
 #
 # ## 4. A chain that samples
@@ -261,6 +261,7 @@ views.weights(nu, rules)
 # %% [markdown]
 # The sum of squares over 576 pixels cannot fall much below its noise, $576\,\sigma^2 = 0.92$, so the worst draw's $\nu$ is only three times the
 # best one's, and $1/\nu$ is nearly flat. The posterior is the other extreme: it needs over a hundred draws for each one that counts.
+# The $\epsilon = 10^{-6}$ of Eq. 22 is lost beside such a $\nu$.
 #
 # ### 5.1 Many draws
 #
@@ -311,7 +312,7 @@ pull, chance = (k_true - pulled).norm(), (scatter / 10).sqrt()
 print(f"at the true kernel: pull {pull:.3f}, chance {chance:.3f} (norms, T = 10)")
 
 # %% [markdown]
-# Langevin noise has mean zero and the size that the step length dictates. Here, *at the true kernel*, the pull away from it is is
+# Langevin noise has mean zero and the size that the step length dictates. Here, *at the true kernel*, the pull away from it is
 # stronger than the chance, and neither is tied to the step length.
 #
 # ## 6. See it move
@@ -350,6 +351,9 @@ explore(
 )
 
 # %% [markdown]
+# Between temperatures 300 and 500 the weights look like $1/\nu$. At temperature 1 a single draw decides, and beats the flat mean; after a few dozen
+# draws one falls into the dark spot. With $\sigma_{max}$ below the true width none can.
+#
 # ## 7. Break it
 #
 # One knob, the reach of the proposal, in widths of the posterior. Narrow proposals are nearly all accepted, and go nowhere; wide ones are
@@ -483,7 +487,7 @@ display(Markdown(markdown(trial.summarize(stored.rows)) + f"\n\n{note}"))
 
 # %% [markdown]
 # MCKA leads out of both wrong starts, not all the way, but further than nothing. The *same* pull without chance does as well; noise of
-# equal size only harms. What helps is a prior that pulls towards Gaussians which fit, not randomness.
+# equal size only harms. What helps is the pull towards Gaussian kernels: a prior, not a noise.
 #
 # ## 10. Claims
 

@@ -282,7 +282,7 @@ explore(
 
 # %% [markdown]
 # Too narrow only leaves blur; too wide undoes blur that never was, and rings. A dot below the curve has about the right width and a
-# wrong shape. Both errors are in the kernel distance that the tables give beside the PSNR.
+# wrong shape. Kernel distance counts both.
 #
 # ## 7. A fair experiment
 #
@@ -326,12 +326,11 @@ check_range("difference in dB", abs(now["psnr"] - kept["psnr"]), high=0.5)
 
 # %% [markdown]
 # PAM, the oldest of them and without a net, has the better pictures; DIP with a guessed kernel is level with MLMC at x2. FKP-DIP, BSRDM
-# and Double-DIP end too narrow: all share MLMC's loss, whose strong regularizer favors narrow kernels, and only MLMC's random kernels
-# hold against it. With losses of their own they may do better. Against Double-DIP the picture decides: `flowers` is lost.
+# and Double-DIP end too narrow: MLMC's loss, which all share, favors narrow kernels.
 #
 # ### 7.2 Parts left out [Table 6, Fig. 4 and 8]
 #
-# Page 03 takes these one by one; here they stand for the ledger. Leaving MCKA out means no random kernel at all, not even in the
+# Page 03 takes these one by one. Leaving MCKA out means no random kernel at all, not even in the
 # warm-up before the run; the last row leaves it out of the run only.
 
 # %%
@@ -365,7 +364,7 @@ display(
 
 # %% [markdown]
 # A wide blur is found too narrow by both nets, and inverting a guessed kernel does as well. For camera shake, drawing paths instead of
-# Gaussians gains about a decibel on average, with a spread as large; the lead over Double-DIP stays open.
+# Gaussians gains about a decibel on average, with a spread as large.
 #
 # ### 7.4 Real pictures [Fig. 6 and 9]
 #
@@ -401,7 +400,7 @@ display(views.reading(records["M6"]), views.reading(records["M10"]))
 
 # %% [markdown]
 # Any regularizer is far better than none; total variation beats the hyper-Laplacian here, against the print. M10 holds, but look at the
-# bicubic row: both rivals fall below it, with kernels that have collapsed. Beating them says little.
+# bicubic row: both rivals fall below it, with kernels that have collapsed.
 #
 # ### 7.6 Handing the kernel on, and the cost [Table 2 and 8]
 #

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
+import os
 import re
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -88,6 +90,39 @@ def test_what_is_installed_is_what_the_constraints_say():
 def test_the_version_is_one():
     assert restorekit.__version__ == PROJECT["version"] == importlib.metadata.version("restorekit")
     assert f"## {PROJECT['version']}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def build(kind: str, folder: Path) -> list[str]:
+    """Unpacks what pip would install (kind: wheel or editable) into the folder; the names of its files."""
+    code = f"from hatchling.build import build_{kind} as build; print(build(r'{folder.parent}'))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    with zipfile.ZipFile(folder.parent / done.stdout.strip()) as archive:
+        archive.extractall(folder)
+        return archive.namelist()
+
+
+def test_a_wheel_carries_the_shipped_weights(tmp_path):
+    pytest.importorskip("hatchling")
+    site = tmp_path / "site"
+    files = set(build("wheel", site))
+    weights = {f.name for f in (ROOT / "data" / "weights").iterdir()}
+    assert len(weights) > 1 and {f"restorekit/_weights/{name}" for name in weights} <= files
+    assert {p.relative_to(ROOT).as_posix() for p in PACKAGE.rglob("*.py")} <= files
+    assert {name.split("/")[0] for name in files} == {"restorekit", f"restorekit-{PROJECT['version']}.dist-info"}
+    # far from the checkout, which would have the weights too
+    code = "import restorekit, restorekit.nets as n; n.load_denoiser(1); n.shipped_kernel_flow(2); print(restorekit.__file__)"
+    env = {**os.environ, "PYTHONPATH": str(site)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()) == site / "restorekit" / "__init__.py"
+
+
+def test_an_editable_installation_has_no_second_copy(tmp_path):
+    pytest.importorskip("hatchling")
+    files = build("editable", tmp_path / "site")
+    assert not [name for name in files if name.startswith("restorekit/")]
+    (pth,) = (tmp_path / "site").glob("*.pth")
+    assert Path(pth.read_text().strip()) == ROOT
 
 
 def test_both_licenses_are_there():

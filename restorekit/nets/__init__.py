@@ -3,6 +3,7 @@
 from .kernel_flow import FlowPrior, KernelFlow, load_kernel_flow, shipped_kernel_flow, train_kernel_flow
 from .kernel_net import KernelNet, hold_centroid
 from .noise_map_denoiser import NoiseMapDenoiser, load_denoiser
+from .rrdb import RRDB, light_rrdb
 from .skip import SkipNet
 from .usrnet import USRNet, load_usrnet
 
@@ -11,9 +12,11 @@ __all__ = [
     "KernelFlow",
     "KernelNet",
     "NoiseMapDenoiser",
+    "RRDB",
     "SkipNet",
     "USRNet",
     "hold_centroid",
+    "light_rrdb",
     "load_denoiser",
     "load_kernel_flow",
     "load_usrnet",

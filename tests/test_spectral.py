@@ -25,7 +25,7 @@ def test_spectral_evidence_finds_a_planted_blur() -> None:
     for i in range(4):
         y = (BlurDown(kernels[i : i + 1], 2, "circular")(x) * 255).round() / 255
         assert spectral_evidence(y, kernels, 2).logsumexp(0).argmax() == i
-        prior = spectral_prior(y, 2, GaussianPrior(11), n=200, generator=gen(2))
+        prior = spectral_prior(y, 2, GaussianPrior(11), n=60, generator=gen(2))
         spread = kernel_moments(prior.sample(100, generator=gen(3)))[2].mean(0)
         assert (spread - kernel_moments(kernels[i : i + 1])[2][0]).abs().max() < 1.2
 
@@ -34,7 +34,7 @@ def test_spectral_prior_sees_the_noise() -> None:
     x = bundled("camera", gray=True, size=160)
     y = BlurDown(gaussian_kernel(11, 1.5), 2, "reflect")(x)
     found = [
-        spectral_prior(y + s * torch.randn(y.shape, generator=gen(1)), 2, GaussianPrior(11), n=60, generator=gen()).noise
+        spectral_prior(y + s * torch.randn(y.shape, generator=gen(1)), 2, GaussianPrior(11), n=20, generator=gen()).noise
         for s in (0.0, 0.03)
     ]
     assert found[0] < 0.008 and 0.02 < found[1] < 0.045

@@ -108,7 +108,7 @@ def ascend(
         delta = {name: v.detach().requires_grad_() for name, v in delta.items()}
         y = deviated(net, delta, x, draws)
         value = loss(y if view is None else view(y))
-        losses.append(float(value))
+        losses.append(float(value.detach()))
         if losses[-1] >= max(losses):
             best = delta
         if k < steps:

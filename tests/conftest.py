@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 
 import hypothesis
 import psutil
@@ -21,6 +22,15 @@ PAGE_LIMIT, CELL_LIMIT = 240.0, 60.0  # CPU seconds in quick size, after the pag
 def generator() -> torch.Generator:
     """A seeded generator."""
     return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def few_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The start from the spectrum with a tenth of the kernels: it is most of the cost of a small net."""
+    from restorekit.methods import mlmc
+    from restorekit.methods.spectral import spectral_prior
+
+    monkeypatch.setattr(mlmc, "spectral_prior", partial(spectral_prior, n=40))
 
 
 class PageCost:

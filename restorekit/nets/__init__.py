@@ -3,7 +3,7 @@
 from .kernel_flow import FlowPrior, KernelFlow, load_kernel_flow, shipped_kernel_flow, train_kernel_flow
 from .kernel_net import KernelNet, hold_centroid
 from .noise_map_denoiser import NoiseMapDenoiser, load_denoiser
-from .rrdb import RRDB, light_rrdb
+from .rrdb import RRDB, light_rrdb, load_esrgan
 from .skip import SkipNet
 from .usrnet import USRNet, load_usrnet
 
@@ -18,6 +18,7 @@ __all__ = [
     "hold_centroid",
     "light_rrdb",
     "load_denoiser",
+    "load_esrgan",
     "load_kernel_flow",
     "load_usrnet",
     "shipped_kernel_flow",

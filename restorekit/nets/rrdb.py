@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from math import sqrt
 
 import torch
@@ -9,11 +11,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .._check import check_choice, check_image, check_like, check_scale, fail
+from ..weights import load_weights
 from ._init import draw_weights
 
 SLOPE = 0.2  # of every LeakyReLU
 SHARE = 0.2  # residual scaling: this much of each block's result is added to its input
 _STEPS = {1: (), 2: (2,), 3: (3,), 4: (2, 2)}  # enlargements by nearest neighbor, one after the other
+_DENSE = re.compile(r"(?:model\.1\.sub|RRDB_trunk|body)\.(\d+)\.(?:RDB|rdb)(\d)\.conv(\d)(?:\.0)?")
+_FIRST_TRUNK = re.compile(r"model\.1\.sub\.\d+")
+_PUBLISHED = {  # the other layers; the first release counts them, so that a number means one layer whatever the scale
+    **dict.fromkeys(("conv_first", "model.0"), "head"),
+    **dict.fromkeys(("trunk_conv", "conv_body"), "trunk"),
+    **dict.fromkeys(("upconv1", "conv_up1", "model.3"), "up.conv1"),
+    **dict.fromkeys(("upconv2", "conv_up2", "model.6"), "up.conv2"),
+    **dict.fromkeys(("HRconv", "conv_hr", "model.2", "model.5", "model.8"), "up.last"),
+    **dict.fromkeys(("conv_last", "model.4", "model.7", "model.10"), "tail"),
+}
 _DAMPED = 0.1  # ESRGAN starts the convolutions of the dense blocks at a tenth of He's size
 
 
@@ -108,6 +121,46 @@ def light_rrdb(scale: int, channels: int = 3, *, generator: torch.Generator) -> 
     return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
+def load_esrgan(path: str | os.PathLike[str], *, scale: int | None = None, sha256: str | None = None) -> RRDB:
+    """`RRDB` with published weights of ESRGAN's kind, strictly matched by name and shape, on the CPU, without gradients.
+
+    path: a checkpoint in the naming of ESRGAN's first release (model.0), of its second (conv_first, RRDB_trunk), which BSRGAN
+    has too, or of Real-ESRGAN (conv_first, body), or its name below RESTOREKIT_WEIGHTS. All sizes are read off the tensors, and
+    so is the scale, by the number of enlargements: none 1, one 2, two 4; say scale=3 for a single one by 3. sha256: its checksum.
+    Raises FileNotFoundError, ValueError for a damaged file, other names, a scale that does not fit, or a net that first folds
+    the picture into more channels (Real-ESRGAN at scales 1 and 2), RuntimeError where names or shapes are left over or missing.
+    """
+    weights = load_weights(path, sha256=sha256, published=True, rename=_our_name)
+    first = "blocks.0.blocks.0.convs.0.weight"
+    if not {"head.weight", first, "tail.weight"} <= weights.keys():
+        fail(f"{path} with tensors such as {next(iter(weights), None)!r}", "an RRDB of ESRGAN, BSRGAN or Real-ESRGAN", "check the file")
+    head, growth = weights["head.weight"], weights[first].shape[0]
+    channels = weights["tail.weight"].shape[0]
+    if head.shape[1] != channels:
+        fail(
+            f"{path} with {head.shape[1]} channels in and {channels} out", "as many in as out", "take a checkpoint without pixel-unshuffle"
+        )
+    steps = sum(f"up.conv{i}.weight" in weights for i in (1, 2))
+    scale = (1, 2, 4)[steps] if scale is None else check_scale(scale)
+    if len(_STEPS[scale]) != steps:
+        fail(f"scale={scale} for {path}, which enlarges {steps} times", "the scale it was trained for", "leave scale out")
+    blocks = sum(name.endswith("blocks.0.convs.0.weight") for name in weights)
+    generator = torch.Generator().manual_seed(0)
+    net = RRDB(scale, channels=channels, features=head.shape[0], blocks=blocks, growth=growth, generator=generator)
+    net.load_state_dict(weights)
+    return net.eval().requires_grad_(False)
+
+
+def _our_name(name: str) -> str:
+    """A published name in ours; a name that is none of these stays."""
+    stem, _, kind = name.rpartition(".")
+    if dense := _DENSE.fullmatch(stem):
+        block, part, conv = (int(n) for n in dense.groups())
+        return f"blocks.{block}.blocks.{part - 1}.convs.{conv - 1}.{kind}"
+    ours = "trunk" if _FIRST_TRUNK.fullmatch(stem) else _PUBLISHED.get(stem, stem)
+    return f"{ours}.{kind}"
+
+
 def _conv(inputs: int, outputs: int) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, 3, padding=1)
 
@@ -123,8 +176,14 @@ def _leaky(v: Tensor) -> Tensor:
 
 
 def _nearest(scale: int, features: int) -> nn.Sequential:
-    steps = [(nn.Upsample(scale_factor=s), _conv(features, features), nn.LeakyReLU(SLOPE, inplace=True)) for s in _STEPS[scale]]
-    return nn.Sequential(*(part for step in steps for part in step), _conv(features, features), nn.LeakyReLU(SLOPE, inplace=True))
+    up = nn.Sequential()
+    for i, s in enumerate(_STEPS[scale], start=1):
+        up.add_module(f"repeat{i}", nn.Upsample(scale_factor=s))
+        up.add_module(f"conv{i}", _conv(features, features))
+        up.add_module(f"leaky{i}", nn.LeakyReLU(SLOPE, inplace=True))
+    up.add_module("last", _conv(features, features))
+    up.add_module("leaky", nn.LeakyReLU(SLOPE, inplace=True))
+    return up
 
 
 def _shuffle(scale: int, features: int, growth: int) -> nn.Sequential:

@@ -29,7 +29,7 @@ from ...nets.noise_map_denoiser import SIGMA_MAX, NoiseMapDenoiser, load_denoise
 from ..stamp import cpu_model
 
 NAMES = {"denoiser_gray": (1, "train400"), "denoiser_color": (3, "bsds400_color")}  # channels, training folder
-SIZES = {"smoke": 20, "quick": 1000, "full": 2250}  # steps; nothing else changes
+SIZES = {"smoke": 20, "quick": 1000, "full": 16000}  # steps; nothing else changes
 FEATURES, LAYERS = 64, 7
 BATCH, PATCH = 8, 48
 LR, CONSTANT = 1e-3, 0.8

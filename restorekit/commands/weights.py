@@ -38,39 +38,58 @@ def add_parser(commands: Any) -> None:
 def _train(args: argparse.Namespace) -> int:
     import torch
 
+    from .._processes import process, together
     from ..experiments import recipes
-    from ..experiments._files import write_json
-    from ..solvers import load_state, run, save_state
-    from ..weights import save_weights
 
     with user_input():
         recipe = recipes.load(args.name)
         if args.steps is not None and args.steps < 1:
             raise UserError(f"Got --steps {args.steps}. Allowed: 1 or more. Fix: leave it out.")
-        torch.set_num_threads(1)
-        learner = recipe.learner(args.name, args.size, steps=args.steps, seed=args.seed, device=args.device)
+    torch.set_num_threads(1)
+    with together(args.device) as device:
+        with user_input():
+            if process()[1] > 1 and not getattr(recipe, "PARALLEL", False):
+                raise UserError(f"Got several processes for {args.name}. Allowed: one. Fix: start it without torchrun.")
+            learner = recipe.learner(args.name, args.size, steps=args.steps, seed=args.seed, device=device)
+        return _advance(args, recipe, learner, first=process()[0] == 0)
+
+
+def _advance(args: argparse.Namespace, recipe: Any, learner: Any, *, first: bool) -> int:
+    """Run the learner from its saved state, if there is one, to its end; only the first process writes."""
+    from ..solvers import load_state, run, save_state
+
     state = args.store / f"{args.name}_{args.size}_{args.seed}.state"
     if state.exists():
         with user_input():
             load_state(state, learner)
-    watch = _Watch(learner, state)
-    result = run(learner, max(0, learner.total_steps - learner.describe()["steps"]), callback=watch, progress=True)
-    save_state(state, learner)
+    watch = _Watch(learner, state) if first else None
+    result = run(learner, max(0, learner.total_steps - learner.describe()["steps"]), callback=watch, progress=first)
+    if first:
+        save_state(state, learner)
+        _write(args, recipe, learner)
+    if result.interrupted:
+        print("Stopped; the same command goes on.", file=sys.stderr)
+        return 130
+    if first:
+        state.unlink()
+    return 0
+
+
+def _write(args: argparse.Namespace, recipe: Any, learner: Any) -> None:
+    """The weights as they stand and the record beside them."""
+    from ..experiments._files import write_json
+    from ..weights import save_weights
+
     about = learner.describe()
     out = args.out or args.store
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"{args.name}.safetensors"
-    metadata = {k: about[k] for k in ("net", "channels", "features", "layers", "size", "steps") if k in about}
+    metadata = {k: about[k] for k in ("net", "scale", "channels", "features", "layers", "size", "steps") if k in about}
     digest = save_weights(path, learner.weights(), metadata=metadata)
     command = f"python -m restorekit {' '.join(args.argv)}"
     about = {"sha256": digest, "command": command, **learner.validation(), **about}
     write_json(path.with_suffix(".json"), about)
     print(f"{path}: {about['steps']} of {about['of_steps']} steps, {recipe.summary(about)['scores']}")
-    if result.interrupted:
-        print("Stopped; the same command goes on.", file=sys.stderr)
-        return 130
-    state.unlink()
-    return 0
 
 
 class _Watch:

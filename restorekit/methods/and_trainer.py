@@ -23,6 +23,7 @@ from torch.optim import Adam
 
 from .._check import check_choice, fail
 from .._patches import random_patches
+from .._processes import process
 from .._random import rand
 from .baselines.bicubic import bicubic_downsample
 from .degraders import Degrader
@@ -206,13 +207,6 @@ class ANDTrainer:
     def _nets(self) -> dict[str, nn.Module]:
         named = {"G": self.G, "average": self.average, "D": self.discriminator}
         return {name: net for name, net in named.items() if net is not None}
-
-
-def process() -> tuple[int, int]:
-    """This process's number and how many train together: (0, 1) unless torch.distributed is initialised."""
-    if dist.is_available() and dist.is_initialized():
-        return dist.get_rank(), dist.get_world_size()
-    return 0, 1
 
 
 def _generator(*key: int) -> torch.Generator:

@@ -51,6 +51,7 @@ def test_quick_beats_aligned_bicubic_on_a_planted_blur(align: Any) -> None:
     assert len(result.history) == QUICK.outer and result.history["loss"][-1] < result.history["loss"][0] and not result.interrupted
 
 
+@pytest.mark.usefixtures("few_kernels")
 @pytest.mark.parametrize("scale", [1, 2, 3, 4])
 @pytest.mark.parametrize("padding", ["reflect", "circular", "replicate", "zero"])
 def test_every_scale_and_border_on_odd_sizes(scale: int, padding: str) -> None:
@@ -63,17 +64,20 @@ def test_every_scale_and_border_on_odd_sizes(scale: int, padding: str) -> None:
     assert torch.isfinite(result.image).all()
 
 
+@pytest.mark.usefixtures("few_kernels")
 @pytest.mark.parametrize("align", ["resize", "phase0", (0.5, -0.25)])
 def test_the_kernel_lies_on_the_grid_that_was_asked_for(align: Any) -> None:
     result = tiny(torch.rand(1, 1, 16, 16, generator=gen(1)), 2, align=align)
     assert torch.allclose(kernel_moments(result.kernel)[1], torch.tensor([align_centroid(align, 2)]), atol=0.01)
 
 
+@pytest.mark.usefixtures("few_kernels")
 def test_dtype_follows_the_observation() -> None:
     result = tiny(torch.rand(1, 1, 16, 16, generator=gen(1)).double(), 2)
     assert result.image.dtype == result.kernel.dtype == torch.float64
 
 
+@pytest.mark.usefixtures("few_kernels")
 def test_the_smallest_picture_is_restored() -> None:
     assert tiny(torch.rand(1, 1, 8, 9, generator=gen(1)), 2).image.shape == (1, 1, 16, 18)
 
@@ -82,12 +86,14 @@ def test_a_flat_picture_stays_finite() -> None:
     assert torch.isfinite(tiny(torch.full((1, 1, 16, 16), 0.5), 2).image).all()
 
 
+@pytest.mark.usefixtures("few_kernels")
 def test_other_priors_and_kernel_sizes() -> None:
     y = torch.rand(1, 1, 20, 20, generator=gen(1))
     assert tiny(y, 2, kernel_size=7).kernel.shape[-1] == 7
     assert tiny(y, 1, kernel_prior=MotionPrior(13)).kernel.shape[-1] == 13
 
 
+@pytest.mark.usefixtures("few_kernels")
 def test_closing_data_step_brings_the_picture_nearer_to_the_observation() -> None:
     y = torch.rand(1, 1, 16, 16, generator=gen(1))
     learner = blind_solver(y, 2, settings=TINY, sigma=0.0, generator=gen())
@@ -106,11 +112,13 @@ def test_closing_data_step_brings_the_picture_nearer_to_the_observation() -> Non
     assert torch.equal(finish(learner, raw).image, raw.image)
 
 
+@pytest.mark.usefixtures("few_kernels")
 def test_an_interrupt_before_the_first_step_gives_what_there_is() -> None:
     learner = blind_solver(torch.rand(1, 1, 16, 16, generator=gen(1)), 2, settings=TINY, generator=gen())
     assert finish(learner, run(learner, 0)).image.shape == (1, 1, 32, 32)
 
 
+@pytest.mark.usefixtures("few_kernels")
 def test_ctrl_c_keeps_the_best_so_far() -> None:
     def stop(step: int, state: object) -> None:
         if step == 1:
@@ -131,6 +139,7 @@ class Double(KernelPrior):
         return gaussian_kernel(self.size, 1.0, dtype=torch.float64).repeat(n, 1, 1, 1)
 
 
+@pytest.mark.usefixtures("few_kernels")
 def test_a_prior_in_another_dtype_is_converted() -> None:
     assert tiny(torch.rand(1, 1, 16, 16, generator=gen(1)), 2, kernel_prior=Double(7), align="phase0").kernel.dtype == torch.float32
 

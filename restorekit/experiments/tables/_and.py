@@ -20,6 +20,7 @@ from ..unseen import CLEAN, UNSEEN, degrade_unseen
 Restorer = Callable[[Tensor], Tensor]
 SIDE = 256  # px: the largest side of a crop
 SHIPPED = ("classical", "random", "pipeline", "adversarial")
+MEAN = "unseen"  # the name of the mean over all degradations but `clean`
 # set14/face is set5/head; of CBSD68 every ninth picture of the folder at hand
 PICTURES = {
     "set5": ("baby_GT", "bird_GT", "butterfly_GT", "head_GT", "woman_GT"),
@@ -59,12 +60,20 @@ def observe(source: str, name: str, degradation: str, scale: int, side: int = SI
 
 
 @torch.no_grad()
-def scores(restore: Restorer, x: Tensor, y: Tensor, scale: int) -> dict[str, float]:
-    """PSNR and SSIM of Y: 8 bit, a border of `scale` pixels cropped."""
-    guess = restore(y)
-    return {"psnr": psnr(guess, x, border=scale).item(), "ssim": ssim(guess, x, border=scale).item()}
+def unseen_scores(restore: Restorer, source: str, name: str, scale: int, degradations: Sequence[str], side: int = SIDE) -> dict[str, float]:
+    """PSNR and SSIM of Y (8 bit, a border of `scale` pixels cropped) by degradation, and `unseen`: their mean without `clean`."""
+    found: dict[str, float] = {}
+    for degradation in degradations:
+        x, y = observe(source, name, degradation, scale, side)
+        guess = restore(y)
+        found[f"psnr {degradation}"] = psnr(guess, x, border=scale).item()
+        found[f"ssim {degradation}"] = ssim(guess, x, border=scale).item()
+    for score in ("psnr", "ssim"):
+        found[f"{score} {MEAN}"] = statistics.fmean(found[f"{score} {d}"] for d in degradations if d != CLEAN)
+    return found
 
 
+@lru_cache(maxsize=8)
 def restorer(method: str, scale: int) -> Restorer:
     """bicubic, or the shipped net of that name."""
     if method == "bicubic":
@@ -80,28 +89,13 @@ def unseen_names(size: str) -> list[str]:
     return [CLEAN, "wide blur", "noise 20", "JPEG 30"] if size == "smoke" else list(UNSEEN)
 
 
-def over_pictures(
-    rows: Sequence[Mapping[str, Any]],
-    better: str,
-    worse: str,
-    where: Callable[[Mapping[str, Any]], bool],
-    score: str = "psnr",
-    offset: float = 0.0,
-) -> Value | None:
-    """Mean over pictures of `better` minus `worse` plus offset, on equal observations; spread: the mean's standard error.
+def over_pictures(rows: Sequence[Mapping[str, Any]], better: str, worse: str, score: str, *, above: float = 0.0) -> Value | None:
+    """The margin by which `better` is more than `above` over `worse`: mean over pictures that both have; spread: its standard error.
 
-    For nets of which there is one each: what is uncertain is then the choice of pictures. None for fewer than two.
+    For nets of which there is one each: what is uncertain is the choice of pictures. None for fewer than two pictures.
     """
-    both: dict[tuple[Any, ...], dict[str, float]] = {}
-    for row in rows:
-        if where(row):
-            key = (row["dataset"], row["image"], row["degradation"], row["seed"])
-            both.setdefault(key, {})[row["method"]] = row[score]
-    by_picture: dict[tuple[Any, ...], list[float]] = {}
-    for key, pair in both.items():
-        if better in pair and worse in pair:
-            by_picture.setdefault(key[:2], []).append(pair[better] - pair[worse])
-    means = [statistics.fmean(part) for part in by_picture.values()]
-    if len(means) < 2:
+    of = {name: {(r["dataset"], r["image"]): r[score] for r in rows if r["method"] == name} for name in (better, worse)}
+    gaps = [of[better][key] - of[worse][key] for key in of[better] if key in of[worse]]
+    if len(gaps) < 2:
         return None
-    return Value(statistics.fmean(means) + offset, statistics.stdev(means) / len(means) ** 0.5, len(means), margin=True)
+    return Value(statistics.fmean(gaps) - above, statistics.stdev(gaps) / len(gaps) ** 0.5, len(gaps), margin=True)

@@ -33,6 +33,7 @@ _PUBLIC = {
     "methods.baselines.bsrdm": "bsrdm",
     "methods.mlmc": "MLMC MLMCState sample_kernels kernel_weights mcka_step mlao_step",
     "methods.blind": "super_resolve_blind",
+    "methods.and_trainer": "ANDTrainer",
     "experiments": "Cell run_cells",
     "teach": "Trace stepper explore compare show_kernels plot_history parity claim exercise",
 }

@@ -18,13 +18,13 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 from torch.optim import Adam
 
 from .._check import check_choice, fail
 from .._patches import random_patches
 from .._processes import process
 from .._random import rand
+from ..nets.discriminator import discriminator_loss, generator_loss
 from .baselines.bicubic import bicubic_downsample
 from .degraders import Degrader
 
@@ -48,9 +48,8 @@ class ANDTrainer:
 
     (a) The batch is cut in `nets` chunks; each has its own identity net. (b) y = degrader(x, G, generator=) with G frozen; a share
     `clean_share` of the crops is only reduced by bicubic interpolation. (c) Adam on L = |G(y) - x|_1 + feature_loss(G(y), x)
-    (AND Eq. 2) and, for loss="gan", + gan_weight softplus(-D(G(y))): the non-saturating form of Eq. 3, which as printed has the
-    sign of what D maximizes; the adversary ascends the same L. (d) Adam on softplus(-D(x)) + softplus(D(G(y))), G(y) from
-    before (c). ANDNet is loss="l1" alone; ANDGAN starts from ANDNet's G.
+    (AND Eq. 2) and, for loss="gan", + gan_weight `generator_loss`(D(G(y))), G's part of Eq. 3; the adversary ascends the same L.
+    (d) Adam on `discriminator_loss`(D(x), D(G(y))), G(y) from before (c). ANDNet is loss="l1" alone; ANDGAN starts from ANDNet's G.
 
     G: a restorer with `scale`, such as `nets.RRDB`. pixels: pictures (C, H, W) of uint8. The step size is lr for 80% of `steps`, then
     falls linearly to 0; `average` (what is kept) is G, and meanwhile its exponential mean with weight `ema`. G and the
@@ -134,7 +133,7 @@ class ANDTrainer:
         l1 = 255 * (restored.detach() - x).abs().mean()
         if D is None:
             return torch.stack([l1, torch.zeros_like(l1)]) / self.nets
-        loss_d = softplus(-D(x)).mean() + softplus(D(restored.detach())).mean()
+        loss_d = discriminator_loss(D(x), D(restored.detach()))
         (loss_d / self.nets).backward()
         return torch.stack([l1, loss_d.detach()]) / self.nets
 
@@ -163,7 +162,7 @@ class ANDTrainer:
         if self.feature_loss is not None:
             loss = loss + self.feature_loss(restored, x)
         if self.discriminator is not None:
-            loss = loss + self.gan_weight * softplus(-self.discriminator(restored)).mean()
+            loss = loss + self.gan_weight * generator_loss(self.discriminator(restored))
         return loss
 
     def _sum_over_processes(self, losses: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from .kernel_flow import FlowPrior, KernelFlow, load_kernel_flow, shipped_kernel_flow, train_kernel_flow
 from .kernel_net import KernelNet, hold_centroid
 from .noise_map_denoiser import NoiseMapDenoiser, load_denoiser
-from .rrdb import RRDB, light_rrdb, load_esrgan
+from .rrdb import RRDB, blind_denoiser, light_rrdb, load_esrgan, load_restorer
 from .skip import SkipNet
 from .usrnet import USRNet, load_usrnet
 
@@ -15,11 +15,13 @@ __all__ = [
     "RRDB",
     "SkipNet",
     "USRNet",
+    "blind_denoiser",
     "hold_centroid",
     "light_rrdb",
     "load_denoiser",
     "load_esrgan",
     "load_kernel_flow",
+    "load_restorer",
     "load_usrnet",
     "shipped_kernel_flow",
     "train_kernel_flow",

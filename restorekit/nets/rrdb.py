@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from math import sqrt
 
 import torch
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .._check import check_choice, check_image, check_like, check_scale, fail
-from ..weights import load_weights
+from ..weights import load_weights, shipped
 from ._init import draw_weights
 
 SLOPE = 0.2  # of every LeakyReLU
@@ -119,6 +120,32 @@ def light_rrdb(scale: int, channels: int = 3, *, generator: torch.Generator) -> 
     """
     net = RRDB(scale, channels=channels, features=24, blocks=2, growth=8, upsampler="shuffle", residual=True, generator=generator)
     return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def load_restorer(method: str, scale: int, channels: int = 3, path: str | os.PathLike[str] | None = None) -> RRDB:
+    """The trained `light_rrdb` that ships with the package, on the CPU, in float32, without gradients.
+
+    method: what it was trained against: 'classical', 'random', 'adversarial' or 'pipeline'. scale 2 and 4 in color, scale 1 (random
+    and adversarial) in color and gray. path: another file of `python -m restorekit weights train`. What it was trained on, by
+    which command and with which scores stands in the JSON beside the file. Raises ValueError for other names, FileNotFoundError
+    for weights that are not there.
+    """
+    check_choice(method, ("classical", "random", "adversarial", "pipeline"), "method")
+    check_choice(channels, (1, 3), "channels")
+    name = f"and_{method}_x{check_scale(scale)}{'_gray' if channels == 1 else ''}"
+    net = light_rrdb(scale, channels, generator=torch.Generator().manual_seed(0))
+    net.load_state_dict(load_weights(shipped(name) if path is None else path))
+    return net.eval().requires_grad_(False)
+
+
+def blind_denoiser(net: RRDB) -> Callable[[Tensor, float | Tensor], Tensor]:
+    """D(x, sigma) = net(x): a restorer of scale 1 as a `Denoiser` for every solver; it is told no level, sigma is not looked at.
+
+    The result has x's dtype. ValueError for another scale.
+    """
+    if net.scale != 1:
+        fail(f"a restorer of scale {net.scale}", "scale 1", "load_restorer(method, 1)")
+    return lambda x, sigma: net(x.to(net.head.weight)).to(x)
 
 
 def load_esrgan(path: str | os.PathLike[str], *, scale: int | None = None, sha256: str | None = None) -> RRDB:

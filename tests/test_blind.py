@@ -40,13 +40,13 @@ def tiny(y: Tensor, scale: int, **options: Any) -> Any:
 
 @pytest.mark.parametrize("align", ["phase0", "resize"])
 def test_quick_beats_aligned_bicubic_on_a_planted_blur(align: Any) -> None:
-    x = bundled("camera", size=128)[..., 16:64, 36:84]
+    x = bundled("camera", size=128)[..., 20:56, 40:76]
     m = align_centroid(align, 2)
     kernel = random_gaussian_kernel(11, variance=(1.5, 4.0), centroid=m, generator=gen(2))
     y = (BlurDown(kernel, 2, "reflect")(x) * 255).round() / 255
     result = super_resolve_blind(y, 2, preset="quick", align=align, generator=gen())
     plain = psnr(bicubic(y, 2, align=align), x, border=2).item()
-    assert psnr(result.image, x, border=2).item() > plain + 1.0
+    assert psnr(result.image, x, border=2).item() > plain + 2.0
     assert (kernel_moments(result.kernel)[1] - torch.tensor(m)).abs().max() < 0.01
     assert len(result.history) == QUICK.outer and result.history["loss"][-1] < result.history["loss"][0] and not result.interrupted
 

@@ -170,7 +170,7 @@ def neutral(y: Tensor, t: Tensor, *, window: int = 1) -> Tensor:
 
 
 def random_degradation(
-    x: Tensor, scale: int = 1, *, strength: float | tuple[float, float] = (22.0, 36.0), generator: torch.Generator, features: int = 32
+    x: Tensor, scale: int = 1, *, strength: float | tuple[float, float] = (22.0, 42.0), generator: torch.Generator, features: int = 32
 ) -> Tensor:
     """y = F(x; theta_id + delta): a fresh identity and a random, color-neutral deviation of a drawn strength.
 
@@ -208,7 +208,7 @@ def draw_strength(strength: tuple[float, float], generator: torch.Generator) -> 
     """A target PSNR in dB, uniform between the two."""
     low, high = strength
     if not 5 <= low <= high <= 60:
-        fail(f"strength={strength}", "5 <= low <= high <= 60 dB", "the shipped weights saw 22 to 36 dB")
+        fail(f"strength={strength}", "5 <= low <= high <= 60 dB", "the shipped weights saw 22 to 42 dB")
     return float(uniform(low, high, generator=generator))
 
 

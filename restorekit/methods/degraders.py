@@ -28,7 +28,10 @@ from .adversarial import (
     random_deviation,
 )
 
-BALANCED = {"conv": 1.0, "noise": 1.0, "slope": 1.0}
+# at one length, noise amplitudes change a picture far more than convolution weights do, slopes less; so weighted, both show
+BALANCED = {"conv": 1.0, "noise": 10.0, "slope": 0.5}
+
+STRENGTH = (22.0, 42.0)  # dB: from plainly visible to hardly
 
 
 class Degrader(Protocol):
@@ -50,7 +53,7 @@ class Neural:
     pool: str = "bicubic"
     noise: str = "amplitude"
     ball: Ball = field(default_factory=lambda: Ball(1.0, joint=False, factors=BALANCED))
-    strength: tuple[float, float] | None = (22.0, 36.0)
+    strength: tuple[float, float] | None = STRENGTH
     window: int | None = 4
 
     def net(self, x: Tensor) -> NeuralDegradation:
@@ -147,9 +150,9 @@ class AdversarialNoise:
     """
 
     scale: int = 2
-    strength: tuple[float, float] = (22.0, 36.0)
-    steps: int = 5
-    step: float = 0.5
+    strength: tuple[float, float] = STRENGTH
+    steps: int = 3
+    step: float = 1.0
 
     def __call__(self, x: Tensor, G: nn.Module | None, *, generator: torch.Generator, loss: Loss | None = None) -> Tensor:
         t = Classical(self.scale)(x, G, generator=generator)

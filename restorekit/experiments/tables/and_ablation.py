@@ -28,12 +28,12 @@ from torch import Tensor
 
 from ...images import bundled, dataset, split
 from ...methods.and_trainer import ANDTrainer
-from ...methods.degraders import make_degrader
 from ...nets.rrdb import light_rrdb
 from ...solvers import load_state, save_state
 from ...solvers import run as run_solver
 from .. import Cell, ClaimRecord, Value, command_for, grid, mean_and_spread
-from ..recipes.adversarial import SETTINGS, STRENGTH
+from ...methods.degraders import STRENGTH, make_degrader
+from ..recipes.adversarial import CLEAN_SHARE, SETTINGS
 from ..recipes.denoiser import EXCLUDED, HELD_OUT
 from ._and import MEAN, pictures, restorer, unseen_names, unseen_scores
 from ._mlmc import margin, read_published

@@ -21,6 +21,7 @@ _PUBLIC = {
     "samplers": "metropolis ess rhat grid_posterior",
     "images": "load_image save_image bundled bundled_depth dataset patches split",
     "weights": "load_weights save_weights",
+    "perceptual": "lpips niqe",
     "metrics": "psnr ssim luma kernel_psnr kernel_distance crop_border",
     "solvers": "iterate Result History save_state load_state HQS ADMM PGD RED CG ULA SGLD",
     "methods.baselines": "bicubic wiener richardson_lucy tv_deconvolve",

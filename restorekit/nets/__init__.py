@@ -1,5 +1,7 @@
 """Network architectures, one a file. Weights are drawn from an explicit generator, never from a global seed."""
 
+from .discriminator import Discriminator, discriminator_loss, generator_loss, printed_gan_loss
+from .features import FeatureLoss
 from .kernel_flow import FlowPrior, KernelFlow, load_kernel_flow, shipped_kernel_flow, train_kernel_flow
 from .kernel_net import KernelNet, hold_centroid
 from .noise_map_denoiser import NoiseMapDenoiser, load_denoiser
@@ -8,6 +10,8 @@ from .skip import SkipNet
 from .usrnet import USRNet, load_usrnet
 
 __all__ = [
+    "Discriminator",
+    "FeatureLoss",
     "FlowPrior",
     "KernelFlow",
     "KernelNet",
@@ -16,6 +20,8 @@ __all__ = [
     "SkipNet",
     "USRNet",
     "blind_denoiser",
+    "discriminator_loss",
+    "generator_loss",
     "hold_centroid",
     "light_rrdb",
     "load_denoiser",
@@ -23,6 +29,7 @@ __all__ = [
     "load_kernel_flow",
     "load_restorer",
     "load_usrnet",
+    "printed_gan_loss",
     "shipped_kernel_flow",
     "train_kernel_flow",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import statistics
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +14,10 @@ from torch import Tensor
 
 from ...images import bundled, dataset
 from ...methods.baselines.bicubic import bicubic
+from ...methods.degraders import Degrader
 from ...metrics import psnr, ssim
+from ...nets.rrdb import load_restorer
+from ...weights import shipped
 from .. import Value
 from ..unseen import CLEAN, UNSEEN, degrade_unseen
 
@@ -78,10 +82,23 @@ def restorer(method: str, scale: int) -> Restorer:
     """bicubic, or the shipped net of that name."""
     if method == "bicubic":
         return lambda y: bicubic(y, scale)
-    from ...nets import load_restorer
-
     net: Restorer = load_restorer(method, scale)
     return net
+
+
+def weights_digest(method: str, scale: int) -> str:
+    """What names a shipped net's weights in a cell, so that no result outlives them; "" where there are none."""
+    if method == "bicubic":
+        return ""
+    try:
+        return hashlib.sha256(shipped(f"and_{method}_x{scale}").read_bytes()).hexdigest()[:8]
+    except FileNotFoundError:
+        return ""
+
+
+def settings_digest(*degraders: Degrader) -> str:
+    """What names the settings of degraders in a cell."""
+    return hashlib.sha256(repr(degraders).encode()).hexdigest()[:8]
 
 
 def unseen_names(size: str) -> list[str]:

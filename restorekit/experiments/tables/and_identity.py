@@ -7,14 +7,15 @@ draws, float32 and float64. error: its log10.
 
 The others: F moved away from the identity, x2, on 5 pictures that nothing was trained on, 64 x 64 px of y; t = pool(x).
 `unseen`: the twelve degradations of `restorekit.experiments.unseen`, as a yardstick. `random`, `adversarial`: `make_degrader` with a
-drawn strength of 22 to 36 dB, the adversary against bicubic interpolation (no trained net is needed). `random_literal`: small random
-numbers in all parameters. `printed`: a random direction at the printed ball, epsilon 20 with factors 1, 10, 50. `random_init`: no
-identity at all. fitted: PSNR between t and the affine map of y's colors that comes nearest to t, in dB: what
-a change of colors alone cannot repair. sharpness: root of the energy of the Laplacian of that map over that of t; cast: mean
-difference of colors, gray levels of 255; low, middle, high: power over t's in thirds of the frequencies up to Nyquist's, dB.
-strength: PSNR of y itself against t. Alike: fitted and strength not below the least of `unseen`, sharpness between its least and
-largest: all of `unseen` is alike by definition, and so is a deviation milder than any of it. The strength of the first two is chosen: what
-they show beyond it is their sharpness and that hardly any of their damage is a cast.
+drawn strength of 22 to 42 dB; the adversary takes 10 steps against bicubic interpolation, so that no trained net is needed.
+`random_literal`: small random numbers in all parameters. `printed`: a random direction at the printed ball, epsilon 20 with factors 1,
+10, 50. `random_init`: no identity at all.
+
+strength: PSNR of y against t. fitted: PSNR of the affine map of y's colors that comes nearest to t: what a change of colors alone
+cannot repair. Of that map, sharpness: root of its energy under the Laplacian over t's; low, middle, high: power over t's in thirds
+of the frequencies up to Nyquist's, dB. cast: mean difference of y's colors, gray levels of 255. Alike: fitted and strength not
+below the least of `unseen`, sharpness between its least and largest; so is all of `unseen`, by definition, and a deviation milder
+than any of it. The strength of the first two is chosen: what they show beyond it is their sharpness and the lack of casts.
 
 Size quick: 5 pictures x 6 draws.
 """
@@ -33,12 +34,12 @@ from ..._random import rand
 from ...degradations import round_to_8_bit
 from ...methods.adversarial import Ball
 from ...methods.baselines.bicubic import bicubic
-from ...methods.degraders import make_degrader
+from ...methods.degraders import Degrader, make_degrader
 from ...metrics import psnr
 from ...nets.degradation_net import NeuralDegradation, identity_init
 from .. import Cell, ClaimRecord, Value, command_for, grid, mean_and_spread
 from ..unseen import CLEAN, UNSEEN
-from ._and import observe, picture, pictures, seeded
+from ._and import observe, picture, pictures, seeded, settings_digest
 from ._mlmc import margin
 from ._mlmc_trials import known, shown
 
@@ -46,7 +47,10 @@ NAME = "and_identity"
 SIZES = ("smoke", "quick")
 SCALE = 2
 DRAWN = ("random", "adversarial", "random_literal", "printed", "random_init")
-SETTINGS: dict[str, dict[str, Any]] = {"printed": {"window": None, "strength": None, "ball": Ball()}}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "printed": {"window": None, "strength": None, "ball": Ball()},
+    "adversarial": {"steps": 10, "step": 0.5},
+}
 SEEDS = {"smoke": range(2), "quick": range(6)}
 FEATURES = {"smoke": [8], "quick": [32, 64]}
 MEASURES = ("fitted", "sharpness", "cast", "low", "middle", "high", "strength")
@@ -64,15 +68,12 @@ def cells(size: str) -> list[Cell]:
         draw=["orthogonal", "xavier"],
         dtype=["float32", "float64"],
     )
-    chosen = pictures(size, {"set5": 2, "set14": 1, "cbsd68": 2})
-    made = [
-        cell
-        for source, name in chosen
-        for cell in [
-            *grid(table=NAME, method=list(DRAWN), dataset=source, image=name, seed=list(SEEDS[size])),
-            *grid(table=NAME, method="unseen", dataset=source, image=name, degradation=[n for n in UNSEEN if n != CLEAN]),
-        ]
-    ]
+    made = []
+    for source, name in pictures(size, {"set5": 2, "set14": 1, "cbsd68": 2}):
+        here: dict[str, Any] = {"table": NAME, "dataset": source, "image": name}
+        for method in DRAWN:
+            made += grid(method=method, seed=list(SEEDS[size]), settings=settings_digest(_degrader(method)), **here)
+        made += grid(method="unseen", degradation=[n for n in UNSEEN if n != CLEAN], **here)
     return exact + made
 
 
@@ -101,9 +102,12 @@ def identity_error(cell: Cell) -> float:
 
 def deviation(method: str, x: Tensor, generator: torch.Generator) -> Tensor:
     """One degraded picture, 8 bit but for the methods that leave [0, 1] far behind: `looks` refits their colors."""
-    degrade = make_degrader("random" if method == "printed" else method, SCALE, **SETTINGS.get(method, {}))
-    y = degrade(x, None, generator=generator, loss=lambda y: (bicubic(y, SCALE) - x).abs().mean())
+    y = _degrader(method)(x, None, generator=generator, loss=lambda y: (bicubic(y, SCALE) - x).abs().mean())
     return y if method in ("printed", "random_init") else round_to_8_bit(y)
+
+
+def _degrader(method: str) -> Degrader:
+    return make_degrader("random" if method == "printed" else method, SCALE, **SETTINGS.get(method, {}))
 
 
 def looks(y: Tensor, t: Tensor) -> dict[str, float]:

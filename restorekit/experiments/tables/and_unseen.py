@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import Cell, ClaimRecord, command_for, grid
-from ._and import MEAN, SHIPPED, over_pictures, pictures, restorer, unseen_names, unseen_scores
+from ._and import MEAN, SHIPPED, over_pictures, pictures, restorer, unseen_names, unseen_scores, weights_digest
 from ._mlmc_trials import known, shown
 
 NAME = "and_unseen"
@@ -27,14 +27,15 @@ SIDE = {"smoke": 96, "quick": 256}
 
 
 def cells(size: str) -> list[Cell]:
-    """Scale x picture x method; one cell has all degradations."""
-    axes: dict[str, Any] = {"side": SIDE[size], "degradations": ", ".join(unseen_names(size))}
-    return [
-        cell
-        for scale in (2, 4)
-        for source, name in pictures(size)
-        for cell in grid(table=NAME, method=list(METHODS), dataset=source, image=name, scale=scale, **axes)
-    ]
+    """Scale x picture x method; one cell has all degradations, and names the weights that it stands for."""
+    axes: dict[str, Any] = {"table": NAME, "side": SIDE[size], "degradations": ", ".join(unseen_names(size))}
+    made = []
+    for scale in (2, 4):
+        named = {method: weights_digest(method, scale) for method in METHODS}
+        for source, name in pictures(size):
+            for method, weights in named.items():
+                made += grid(method=method, dataset=source, image=name, scale=scale, weights=weights, **axes)
+    return made
 
 
 def run(cell: Cell) -> dict[str, Any]:

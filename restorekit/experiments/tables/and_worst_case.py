@@ -22,7 +22,7 @@ from ...methods.baselines.bicubic import bicubic_downsample
 from ...methods.degraders import Adversarial, Degrader, Random
 from ...metrics import psnr
 from .. import Cell, ClaimRecord, command_for, grid
-from ._and import SHIPPED, Restorer, over_pictures, picture, pictures, restorer, seeded
+from ._and import SHIPPED, Restorer, over_pictures, picture, pictures, restorer, seeded, settings_digest, weights_digest
 from ._mlmc_trials import known, shown
 
 NAME = "and_worst_case"
@@ -38,28 +38,36 @@ KINDS = ("clean", "random", "attacked", "worst")
 
 
 def cells(size: str) -> list[Cell]:
-    """Method x picture."""
+    """Method x picture. A cell names the weights and the attacks that it stands for."""
+    named = {method: weights_digest(method, SCALE) for method in METHODS}
+    chosen, attacks = pictures(size, {"set5": 3, "set14": 3, "cbsd68": 2}), settings_digest(*_attacks(BUDGET[size]["steps"]), _random())
     return [
         cell
-        for source, name in pictures(size, {"set5": 3, "set14": 3, "cbsd68": 2})
-        for cell in grid(table=NAME, method=list(METHODS), dataset=source, image=name, strength=STRENGTH, **BUDGET[size])
+        for source, name in chosen
+        for method, weights in named.items()
+        for cell in grid(table=NAME, method=method, dataset=source, image=name, weights=weights, attacks=attacks, **BUDGET[size])
     ]
+
+
+def _attacks(steps: int) -> list[Adversarial]:
+    return [Adversarial(SCALE, strength=(STRENGTH, STRENGTH), steps=steps, step=step) for step in STEP_SIZES]
+
+
+def _random() -> Random:
+    return Random(SCALE, strength=(STRENGTH, STRENGTH))
 
 
 def run(cell: Cell) -> dict[str, Any]:
     """PSNR of one restorer on one picture: clean, under random deviations, under attack."""
     p = cell.params
     restore, x = restorer(cell.method, SCALE), picture(cell.dataset, cell.image, SCALE, int(p["side"]))
-    strength = (float(p["strength"]), float(p["strength"]))
-    attacks = [Adversarial(SCALE, strength=strength, steps=int(p["steps"]), step=step) for step in STEP_SIZES]
-    draws = [Random(SCALE, strength=strength)] * len(attacks)
     attacked, random = (
         [
             _score(restore, _degraded(kind, restore, x, seeded(cell.dataset, cell.image, i)), x)
             for kind in kinds
             for i in range(int(p["identities"]))
         ]
-        for kinds in (attacks, draws)
+        for kinds in (_attacks(int(p["steps"])), [_random()] * len(STEP_SIZES))
     )
     clean = _score(restore, bicubic_downsample(x, SCALE), x)
     return {"clean": clean, "random": statistics.fmean(random), "attacked": statistics.fmean(attacked), "worst": min(attacked)}

@@ -489,9 +489,9 @@ display(guess.reveal(1, because), teach.quiz(tasks.QUIZ))
 # | your question | page |
 # |---|---|
 # | What happens to a picture before I see it? | [01 Degradation modelling](01_degradation_modelling.ipynb) |
-# | How can random kernels become a prior? | 02 Monte Carlo kernel sampling |
-# | Why be less greedy? | 03 Meta-learned kernel updates |
-# | Which degradation hurts most? | 04 Adversarial degradation |
+# | How can random kernels become a prior? | [02 Monte Carlo kernel sampling](02_mcmc_kernel_sampling.ipynb) |
+# | Why be less greedy? | [03 Meta-learned kernel updates](03_meta_learned_kernel_updates.ipynb), [03b tested](03b_mlmc_tested.ipynb) |
+# | Which degradation hurts most? | [04 Adversarial degradation](04_adversarial_degradation.ipynb), [04b tested](04b_and_tested.ipynb) |
 # | Who tunes the tuner? | 05 Bilevel training |
 # | When does iterating a network help? | 06 Dynamic plug-and-play stacking |
 # | What if we combine them? | 07 The restoration lab |

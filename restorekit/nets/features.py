@@ -137,7 +137,8 @@ def load_vgg19(path: str | os.PathLike[str], *, sha256: str | None = None) -> VG
 
     Raises FileNotFoundError, ValueError for a damaged file, RuntimeError for another architecture, such as VGG-16.
     """
-    net = VGG19()
+    with torch.device("meta"):  # no weights are drawn that the file replaces
+        net = VGG19()
     # torchvision counts every layer: two for each convolution with its ReLU, one for each maximum
     stages = [stage for stage, (_, n) in enumerate(_VGG19) for _ in range(n)]
     ours = {f"features.{2 * i + stage}": f"convs.{i}" for i, stage in enumerate(stages)}
@@ -146,7 +147,7 @@ def load_vgg19(path: str | os.PathLike[str], *, sha256: str | None = None) -> VG
         stem, _, kind = name.rpartition(".")
         return None if name.startswith("classifier.") else f"{ours.get(stem, stem)}.{kind}"
 
-    net.load_state_dict(load_weights(path, sha256=sha256, published=True, rename=rename))
+    net.load_state_dict(load_weights(path, sha256=sha256, published=True, rename=rename), assign=True)
     return net.eval().requires_grad_(False)
 
 

@@ -19,11 +19,11 @@ def process() -> tuple[int, int]:
 
 @contextmanager
 def together(device: str) -> Iterator[str]:
-    """Join the processes that torchrun started (by the variable WORLD_SIZE; alone: nothing) and leave them at the end.
+    """Join the processes that torchrun started and leave them at the end; alone (no variable WORLD_SIZE) or if joined before: nothing.
 
     Yields the device of this process: under torchrun "cuda" becomes the GPU of its local number. gloo on the CPU, nccl on GPUs.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+    if process()[1] > 1 or int(os.environ.get("WORLD_SIZE", "1")) < 2:
         yield device
         return
     gpu = device.startswith("cuda")

@@ -109,7 +109,7 @@ def test_identity_errors_and_what_counts_as_alike():
 def test_random_initialization_is_no_mild_degradation():
     x = bundled("cat", size=(64, 64))
     t = NeuralDegradation(2).pool(x)
-    found = {m: and_identity.looks(and_identity.deviation(m, x, gen()), t) for m in and_identity.DRAWN}
+    found = {m: and_identity.looks(and_identity.deviation(m, x, gen()), t) for m in and_identity.DRAWN if m != "adversarial"}
     assert found["random_init"]["strength"] < 15 < found["random"]["strength"] < 40
     assert found["random"]["cast"] < 2 < found["random_init"]["cast"]
     assert found["printed"]["strength"] < found["random_literal"]["strength"]
@@ -273,7 +273,7 @@ def test_worst_case_by_stubs(monkeypatch):
         return lambda y: bicubic(y + sharpen * (y - F.avg_pool2d(y, 3, 1, 1)), scale)
 
     monkeypatch.setattr(and_worst_case, "restorer", named)
-    made = [replace(c, params={**c.params, "steps": 8}) for c in and_worst_case.cells("smoke") if c.method in ("bicubic", "adversarial")]
+    made = [replace(c, params={**c.params, "steps": 5}) for c in and_worst_case.cells("smoke") if c.method in ("bicubic", "adversarial")]
     rows = [{**c.to_dict(), **c.params, **and_worst_case.run(c)} for c in made]
     for row in rows:
         assert row["worst"] <= row["attacked"] < row["random"] < row["clean"]

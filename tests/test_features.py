@@ -61,7 +61,7 @@ def test_gradients_are_right_and_finite_on_flat_pictures():
     loss = FeatureLoss(coefficients={"edges2": 0.5, "texture1": 2.0, "texture2": 1.0})
     x, ref = torch.rand(2, 1, 1, 3, 4, generator=gen(), dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda v: loss(v, ref), (x.requires_grad_(),))
-    flat = torch.full((1, 3, 16, 16), 0.5, requires_grad=True)
+    flat = torch.zeros(1, 3, 16, 16, requires_grad=True)
     FeatureLoss()(flat, torch.rand(1, 3, 16, 16, generator=gen())).backward()
     assert torch.isfinite(flat.grad).all() and flat.grad.abs().sum() > 0
 
@@ -145,7 +145,7 @@ def vgg(tmp_path_factory):
     layers = layers.to_empty(device="cpu")
     with torch.no_grad():
         for p in layers.parameters():
-            p.copy_(torch.rand(p.shape, generator=gen()) * 0.02 - 0.008)
+            p.copy_((torch.rand(p.shape, generator=gen()) - 0.5) * (24 / p[0].numel()) ** 0.5)  # signals of both signs, kept in size
     state = {f"features.{name}": value for name, value in layers.state_dict().items()}
     state |= {"classifier.0.weight": torch.zeros(2, 2), "classifier.0.bias": torch.zeros(2)}
     path = tmp_path_factory.mktemp("vgg") / "vgg19.pth"

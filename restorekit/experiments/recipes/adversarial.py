@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 
 from ...images import dataset, split
+from ...methods.adversarial import Ball
 from ...methods.and_trainer import CONSTANT, ANDState, ANDTrainer
 from ...methods.baselines.bicubic import bicubic
-from ...methods.degraders import STRENGTH, make_degrader
+from ...methods.degraders import BALANCED, STRENGTH, make_degrader
 from ...metrics import psnr
 from ...nets.rrdb import light_rrdb
 from ...weights import load_weights
@@ -29,10 +30,12 @@ from .denoiser import EXCLUDED, HELD_OUT, LARGEST, _bytes, overlap
 
 NEURAL = {"features": 16, "blocks": (1, 2), "strength": STRENGTH}
 CLEAN_SHARE = 0.1  # of the crops are only reduced: or the restorer would expect damage everywhere
+# an adversary makes much more of convolution weights than chance does: with the balance of `random` it would forget the noise
+NOISIER = Ball(1.0, joint=False, factors={**BALANCED, "noise": 2.0})
 SETTINGS: dict[str, dict[str, Any]] = {
     "classical": {},
     "random": NEURAL,
-    "adversarial": {**NEURAL, "steps": 2, "step": 1.0, "watched": 1},
+    "adversarial": {**NEURAL, "steps": 2, "step": 1.0, "watched": 1, "ball": NOISIER},
     "pipeline": {"strength": STRENGTH},
 }
 

@@ -41,7 +41,8 @@ class Ball:
 
     def __post_init__(self) -> None:
         if self.epsilon <= 0 or min(self.factors.values(), default=1.0) <= 0:
-            fail(f"epsilon={self.epsilon}, factors={dict(self.factors)}", "numbers above 0", "to hold a group still, leave it out of factors")
+            got = f"epsilon={self.epsilon}, factors={dict(self.factors)}"
+            fail(got, "numbers above 0", "to hold a group still, leave it out of factors")
 
     def norms(self, delta: Mapping[str, Tensor], groups: Mapping[str, tuple[str, ...]]) -> dict[str, float]:
         """f_g |delta_g| for each group."""
@@ -232,13 +233,13 @@ def _uphill(
     delta: Mapping[str, Tensor], gradient: Mapping[str, Tensor | None], ball: Ball, groups: Mapping[str, tuple[str, ...]], step: float
 ) -> Deviation:
     """delta + step g / |g| in the metric f_g |delta_g|: with u = f delta, the gradient in u is that in delta divided by f."""
-    g = {n: torch.zeros_like(v) if gradient[n] is None else gradient[n] for n, v in delta.items()}
-    lengths = {k: sqrt(sum(float(g[n].square().sum()) for n in groups[k])) / f for k, f in ball.factors.items()}  # type: ignore[union-attr]
+    g = {n: torch.zeros_like(v) if (d := gradient[n]) is None else d for n, v in delta.items()}
+    lengths = {k: sqrt(sum(float(g[n].square().sum()) for n in groups[k])) / f for k, f in ball.factors.items()}
     total = sqrt(sum(v * v for v in lengths.values()))
     moved: Deviation = {}
     for k, f in ball.factors.items():
         length = max(total if ball.joint else lengths[k], 1e-30)
-        moved |= {n: (delta[n] + step * g[n] / (f * f * length)).detach() for n in groups[k]}  # type: ignore[operator]
+        moved |= {n: (delta[n] + step * g[n] / (f * f * length)).detach() for n in groups[k]}
     return moved
 
 

@@ -1,10 +1,10 @@
 """Restored quality under the strongest attack found, for the shipped restorers and bicubic interpolation.
 
 Claim A5. White box: F moves away from fresh identities, at x2, so as to hurt this very restorer on this very picture, color-neutral and
-at a strength of 28 dB; 20 steps, far more than in training, with two identities and two step sizes. `worst`: the lowest PSNR of the
+at a strength of 28 dB; 15 steps, far more than in training, with two identities and two step sizes. `worst`: the lowest PSNR of the
 four attacks; `attacked`: their mean; `random`: mean of as many random deviations at the same strength; `clean`: none. PSNR of Y, 8
 bit, a border of 2 pixels cropped; y itself is not rounded, as in training. A stronger attack may exist: `worst` is an upper
-bound. 8 pictures, the middle 96 x 96; spreads are standard errors over them.
+bound. 8 pictures, the middle 80 x 80; spreads are standard errors over them.
 
 Needs RESTOREKIT_DATA but for size smoke.
 """
@@ -32,7 +32,7 @@ SCALE, STRENGTH = 2, 28.0
 STEP_SIZES = (0.25, 0.75)
 BUDGET: dict[str, dict[str, int]] = {
     "smoke": {"side": 48, "steps": 2, "identities": 1},
-    "quick": {"side": 96, "steps": 20, "identities": 2},
+    "quick": {"side": 80, "steps": 15, "identities": 2},
 }
 KINDS = ("clean", "random", "attacked", "worst")
 

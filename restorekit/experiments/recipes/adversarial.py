@@ -26,7 +26,7 @@ from ...nets.rrdb import light_rrdb
 from ...weights import load_weights
 from ..stamp import cpu_model
 from ..unseen import CLEAN, degrade_unseen
-from .denoiser import EXCLUDED, HELD_OUT, LARGEST, _bytes, overlap
+from .denoiser import EXCLUDED, HELD_OUT, file_problems, read_bytes
 
 NEURAL = {"features": 16, "blocks": (1, 2), "strength": STRENGTH}
 CLEAN_SHARE = 0.1  # of the crops are only reduced: or the restorer would expect damage everywhere
@@ -90,7 +90,7 @@ class RestorerTrainer(ANDTrainer):
         self.log: list[list[float]] = []
         super().__init__(
             light_rrdb(r.scale, r.channels, generator=torch.Generator().manual_seed(seed)),
-            [_bytes(self._pictures, n) for n in self.training],
+            [read_bytes(self._pictures, n) for n in self.training],
             make_degrader(r.method, r.scale, r.channels, **r.settings),
             steps=steps or r.steps,
             batch=r.batch,
@@ -176,15 +176,8 @@ def summary(about: Mapping[str, Any]) -> dict[str, str]:
 
 
 def problems(name: str, path: Path, about: Mapping[str, Any]) -> list[str]:
-    """What is wrong with weights and their record, in words: checksum, size, net, training pictures that a test set has too."""
-    found = []
-    if sha256(path.read_bytes()).hexdigest() != about["sha256"]:
-        found.append("the checksum differs from the record's")
-    if path.stat().st_size > LARGEST:
-        found.append(f"{path.stat().st_size} bytes, over {LARGEST}")
+    """What is wrong with weights and their record, in words: `file_problems`, and tensors of another net."""
     net = light_rrdb(NAMES[name].scale, NAMES[name].channels, generator=torch.Generator())
     weights: dict[str, Tensor] = load_weights(path)
-    if {n: v.shape for n, v in weights.items()} != {n: v.shape for n, v in net.state_dict().items()}:
-        found.append("the weights are not those of light_rrdb")
-    found += [f"trained on {n}, a picture of {folder}" for folder, n in overlap(about)]
-    return found
+    same = {n: v.shape for n, v in weights.items()} == {n: v.shape for n, v in net.state_dict().items()}
+    return file_problems(path, about) + ([] if same else ["the weights are not those of light_rrdb"])

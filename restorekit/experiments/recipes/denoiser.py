@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.optim import Adam
 
+from ..._patches import random_patches
 from ..._random import rand, randn
 from ...images import Dataset, dataset, split
 from ...metrics import psnr
@@ -64,7 +65,7 @@ class DenoiserTrainer:
         names = [n for n in pictures.names if n not in EXCLUDED[folder]]
         self.training, self.held_out = split(names, (1 - HELD_OUT, HELD_OUT))
         self._pictures = pictures
-        self._pixels = [_bytes(pictures, n) for n in self.training]
+        self._pixels = [read_bytes(pictures, n) for n in self.training]
         self._generator = torch.Generator().manual_seed(seed)
         net = NoiseMapDenoiser(channels, features=FEATURES, layers=LAYERS, generator=self._generator).to(device)
         self.net: NoiseMapDenoiser = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -95,18 +96,12 @@ class DenoiserTrainer:
 
     def _batch(self) -> tuple[Tensor, Tensor]:
         """Clean patches (BATCH, C, PATCH, PATCH) in [0, 1] and their noise levels as a map of one channel."""
-        g, out = self._generator, []
-        for u in torch.rand(BATCH, 4, generator=g).tolist():
-            x = self._pixels[int(u[0] * len(self._pixels))]
-            top, left = int(u[1] * (x.shape[1] - PATCH + 1)), int(u[2] * (x.shape[2] - PATCH + 1))
-            patch = x[:, top : top + PATCH, left : left + PATCH]
-            turns, mirror = divmod(int(u[3] * 8), 2)
-            patch = torch.rot90(patch, turns, (1, 2))
-            out.append(patch.flip(2) if mirror else patch)
+        g = self._generator
+        clean = random_patches(self._pixels, BATCH, PATCH, generator=g)
         corners = rand((BATCH, 1, 3, 3), generator=g)
         corners = torch.where(rand((BATCH, 1, 1, 1), generator=g) < VARYING, corners, corners[..., :1, :1])
         sigma = SIGMA_MAX * F.interpolate(corners, (PATCH, PATCH), mode="bilinear", align_corners=True)
-        return torch.stack(out).float() / 255, sigma
+        return clean, sigma
 
     def weights(self) -> dict[str, Tensor]:
         """The averaged weights, those that ship."""
@@ -183,15 +178,19 @@ def summary(about: Mapping[str, Any]) -> dict[str, str]:
 
 
 def problems(name: str, path: Path, about: Mapping[str, Any]) -> list[str]:
-    """What is wrong with weights and their record, in words: checksum, size, net, training pictures that a test set has too."""
+    """What is wrong with weights and their record, in words: `file_problems`; an error if the net cannot be loaded."""
+    load_denoiser(NAMES[name][0], path)
+    return file_problems(path, about)
+
+
+def file_problems(path: Path, about: Mapping[str, Any]) -> list[str]:
+    """What is wrong whatever the net: checksum, size, training pictures that a test set has too."""
     found = []
     if sha256(path.read_bytes()).hexdigest() != about["sha256"]:
         found.append("the checksum differs from the record's")
     if path.stat().st_size > LARGEST:
         found.append(f"{path.stat().st_size} bytes, over {LARGEST}")
-    load_denoiser(NAMES[name][0], path)
-    found += [f"trained on {n}, a picture of {folder}" for folder, n in overlap(about)]
-    return found
+    return found + [f"trained on {n}, a picture of {folder}" for folder, n in overlap(about)]
 
 
 def overlap(about: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -204,6 +203,6 @@ def overlap(about: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(t.name, p.name) for t in tests for p in t if p.name in numbers or sha256(p.path.read_bytes()).hexdigest() in mine]
 
 
-def _bytes(pictures: Dataset, name: str) -> Tensor:
+def read_bytes(pictures: Dataset, name: str) -> Tensor:
     """The picture as (C, H, W) of uint8: four times less memory than floats."""
     return (pictures[name].load()[0] * 255).round().to(torch.uint8)

@@ -175,7 +175,8 @@ def test_shipped_weights_are_small_sound_and_recorded(name):
     about, path, r = record(name), shipped(name), recipe.NAMES[name]
     assert recipe.problems(name, path, about) == []
     assert about["of_steps"] == about["steps"] == (recipe.SIZES["full"] or r.steps)
-    assert about["degrader"] == json.loads(json.dumps(dict(r.settings), default=asdict)) and about["batch"] == r.batch and about["patch"] == r.patch
+    assert about["degrader"] == json.loads(json.dumps(dict(r.settings), default=asdict))
+    assert about["batch"] == r.batch and about["patch"] == r.patch
     assert len(about["training_pictures"]) > 300 and about["log"]["step"][-1] == about["steps"]
     assert not set(about["training_pictures"]) & {*recipe.EXCLUDED[about["training_folder"]], *about["held_out_pictures"]}
     assert load_restorer(r.method, r.scale, r.channels)(torch.rand(1, r.channels, 8, 8)).shape[-1] == 8 * r.scale

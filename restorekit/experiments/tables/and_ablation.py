@@ -53,7 +53,7 @@ DEGRADERS: dict[str, dict[str, Any]] = {
 }
 TRAINING: dict[str, dict[str, Any]] = {
     "smoke": {"steps": 2, "batch": 2, "patch": 32, "nets": 1, "lr": 1e-3, "clean_share": CLEAN_SHARE},
-    "quick": {"steps": 300, "batch": 8, "patch": 48, "nets": 2, "lr": 1e-3, "clean_share": CLEAN_SHARE},
+    "quick": {"steps": 200, "batch": 8, "patch": 48, "nets": 2, "lr": 1e-3, "clean_share": CLEAN_SHARE},
     "paper": {"steps": 20000, "batch": 16, "patch": 64, "nets": 4, "lr": 5e-4, "clean_share": CLEAN_SHARE},
 }
 SIDE = {"smoke": 48, "quick": 192, "paper": 256}

@@ -325,8 +325,8 @@ print(f"{cell.image}: {now['psnr']:.2f} dB now, {kept['psnr']:.2f} dB stored")
 check_range("difference in dB", abs(now["psnr"] - kept["psnr"]), high=0.5)
 
 # %% [markdown]
-# PAM, the oldest and without a net, has the better pictures; DIP with a guessed kernel is level at x2. FKP-DIP, BSRDM and Double-DIP end
-# too narrow: all share MLMC's loss, whose strong regularizer favors narrow kernels, and only MLMC's random kernels hold against it.
+# PAM, the oldest and without a net, has the better pictures; DIP with a guessed kernel is level at
+# x2. FKP-DIP, BSRDM and Double-DIP end too narrow: the loss they share with MLMC favors narrow kernels.
 #
 # ### 7.2 Parts left out [Table 6, Fig. 4 and 8]
 #

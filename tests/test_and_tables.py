@@ -259,7 +259,7 @@ def test_unseen_by_stubs(monkeypatch):
     monkeypatch.setattr(and_unseen, "restorer", stub(0.01))
     made = and_unseen.cells("smoke")
     rows = [{**c.to_dict(), **c.params, **and_unseen.run(c)} for c in made]
-    assert {r["scale"] for r in rows} == {2, 4} and len(rows) == 10
+    assert {r["scale"] for r in rows} == set(and_unseen.SCALES) and len(rows) == 5 * len(and_unseen.SCALES)
     table = {(r["scale"], r["score"], r["degradation"]): r for r in and_unseen.summarize(rows)}
     assert table[2, "psnr", "unseen"]["adversarial"] > table[2, "psnr", "unseen"]["random"] > table[2, "psnr", "unseen"]["classical"]
     two = [{**r, "image": name} for r in rows for name in ("a", "b", "c")]  # equal pictures: no spread

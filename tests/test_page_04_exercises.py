@@ -11,7 +11,7 @@ from restorekit.teach import tasks_04
 from restorekit.teach import views_04 as views
 from restorekit.teach.questions import quiz
 
-TASKS = [tasks_04.last_tap, tasks_04.last_layer, tasks_04.projection, tasks_04.ascent_step, tasks_04.scaling]
+TASKS = [tasks_04.last_tap, tasks_04.last_layer, tasks_04.projection, tasks_04.ascent_step]
 
 
 def drawn(*shape, seed=0):
@@ -47,12 +47,6 @@ def test_the_step_has_its_length_in_the_metric():
     delta, g, f, step = tasks_04.ascent_step().cases[0]
     moved = tasks_04.ascent_step().reference(delta, g, f, step) - delta
     assert math.isclose(f * moved.norm().item(), step) and (moved * g).sum() > 0
-
-
-def test_scaling_is_how_psnr_answers():
-    t, e = drawn(1, 3, 8, 8), drawn(1, 3, 8, 8, seed=1) - 0.5
-    p = views.dB(t + e, t)
-    assert math.isclose(views.dB(t + tasks_04.scaling().reference(p, 26.0) * e, t), 26.0, abs_tol=1e-5)
 
 
 def test_a_cast_is_repaired_and_noise_is_not():

@@ -8,8 +8,9 @@ import torch
 from restorekit.teach import tasks_04b
 from restorekit.teach import views_04b as views
 from restorekit.teach.questions import quiz
+from restorekit.teach.views_04 import dB
 
-TASKS = [tasks_04b.ball_gain, tasks_04b.two_gains, tasks_04b.cost_factor, tasks_04b.picture_margin]
+TASKS = [tasks_04b.ball_gain, tasks_04b.two_gains, tasks_04b.cost_factor, tasks_04b.picture_margin, tasks_04b.scaling]
 
 
 @pytest.mark.parametrize("make", TASKS, ids=lambda f: f.__name__)
@@ -42,13 +43,20 @@ def test_the_two_gains_by_brute_force():
     assert g[L.amax(1).argmin()].item() == pytest.approx(worst, abs=6e-4)
 
 
+def test_scaling_is_how_psnr_answers():
+    t = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    e = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(1)) - 0.5
+    scale = tasks_04b.scaling().reference(dB(t + e, t), 26.0)
+    assert dB(t + scale * e, t) == pytest.approx(26.0, abs=1e-5)
+
+
 def test_the_race_says_how_much_is_gained_under_attack():
     x = torch.rand(1, 3, 24, 24, generator=torch.Generator().manual_seed(0))
     runs = {
         n: [SimpleNamespace(step=s, picture=x, error=e, clean=20.0) for s, e in ((1, 9.0), (2, end))] for n, end in (("a", 8), ("b", 6))
     }
     race = views.Race(runs, x)
-    assert race.lead() == pytest.approx(25)
+    assert race.ratio() == pytest.approx(0.75)
     assert "b 9.0 to 6.0" in race.strip().alt and "b: error 6.0" in race.frame(runs["a"][1]).alt
 
 

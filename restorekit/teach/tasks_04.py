@@ -162,27 +162,3 @@ def ascent_step() -> Exercise:
         ],
         tol=1e-8,
     )
-
-
-def scaling() -> Exercise:
-    """10^((p - target) / 20)."""
-
-    def solve(p: float, target: float) -> float:
-        return 10 ** ((p - target) / 20)
-
-    return exercise(
-        "to a wanted strength",
-        solve,
-        cases=[(32.0, 26.0), (20.0, 30.0)],
-        wrong={
-            "PSNR counts squared errors: 20, not 10, under the fraction": lambda p, t: 10 ** ((p - t) / 10),
-            "The wrong way: a lower PSNR means a longer deviation": lambda p, t: 10 ** ((t - p) / 20),
-            "Decibels are logarithms; a ratio of PSNRs is no ratio of lengths": lambda p, t: p / t,
-        },
-        hints=[
-            "By which factor does the error grow when PSNR falls by 20 dB?",
-            "PSNR = -20 log10(root of the mean squared error): 20 dB are a factor of 10.",
-            "10 ** ((p - target) / 20).",
-        ],
-        tol=1e-8,
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import log10
 from statistics import fmean
 from types import SimpleNamespace
@@ -11,8 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .. import metrics
 from ..experiments import markdown
 from ..experiments.tables.and_identity import recolored
+from ..experiments.unseen import degrade_unseen
+from ..methods.baselines.bicubic import bicubic
 from ._picture import DASHES, FONT, INK, PALETTE, Picture, canvas, style
 from .cards import Card, card
 from .figures import Layout, draw, label, show
@@ -204,6 +207,23 @@ def cliff(radii: Sequence[float], lines: Mapping[str, Sequence[float]], marks: M
 def side_by_side(pictures: Mapping[str, Tensor], t: Tensor, says: str) -> Picture:
     """Pictures beside the one without damage, at one size."""
     return show({**pictures, "no damage: t": t}, alt=says, cols=4)
+
+
+def scored(net: Callable[[Tensor], Tensor], x: Tensor, names: Sequence[str]) -> tuple[list[dict[str, Any]], dict[str, dict[str, Tensor]]]:
+    """Bicubic enlarging and a net on unseen degradations of x, x2: rows with PSNR and the net's gain in dB, and the pictures."""
+    rows, pictures = [], {}
+    for name in names:
+        y = degrade_unseen(x, name, 2, generator=seeded(0))
+        with torch.no_grad():
+            pair = pictures[name] = {"bicubic": bicubic(y, 2), "network": net(y)}
+        dBs = {method: metrics.psnr(v, x, border=2).item() for method, v in pair.items()}
+        rows.append({"input": name, **dBs, "gain": dBs["network"] - dBs["bicubic"]})
+    return rows, pictures
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as Markdown."""
+    return markdown(list(rows))
 
 
 def middle(x: Tensor) -> tuple[int, int, int]:

@@ -12,6 +12,7 @@ from IPython.display import Markdown
 from torch import Tensor, nn
 
 from .. import metrics
+from ..experiments import markdown
 from ..methods.baselines.bicubic import bicubic, bicubic_downsample
 from ._picture import DASHES, FONT, INK, PALETTE, Picture, style
 from .cards import Card, card
@@ -89,10 +90,10 @@ class Race:
         self.steps = [state.step for state in next(iter(self.runs.values()))]
         self.bicubic = metrics.psnr(bicubic(bicubic_downsample(x, 2), 2), x, border=2).item()
 
-    def lead(self) -> float:
-        """How much lower the last run's error under attack is than the first one's, at the end, in percent."""
+    def ratio(self) -> float:
+        """Mean error under attack at the end: the last run's over the first one's."""
         first, *_, last = (states[-1].error for states in self.runs.values())
-        return 100 * (1 - last / first)
+        return last / first
 
     def strip(self) -> Picture:
         """Three stages of each run under attack, and the truth."""
@@ -191,6 +192,11 @@ def beside_bicubic(pictures: Mapping[str, Tensor], method: str, says: str) -> Pi
     """One method's enlargement beside bicubic interpolation; says: what was measured of all."""
     shown = {name: pictures[name].clamp(0, 1) for name in ("bicubic", method)}
     return show(shown, alt=f"The chosen picture enlarged by bicubic and {method}. Finest detail and grain, gray levels: {says}.")
+
+
+def plain_table(rows: Sequence[Mapping[str, Any]]) -> Markdown:
+    """Rows as Markdown, stamped with the size."""
+    return Markdown(f"{markdown(list(rows))}\n\n*{stamp()}, one picture*")
 
 
 def tally(records: Sequence[Any]) -> Markdown:

@@ -57,6 +57,7 @@ def test_the_race_says_how_much_is_gained_under_attack():
     }
     race = views.Race(runs, x)
     assert race.ratio() == pytest.approx(0.75)
+    assert "*b* 9.0 to 6.0 gray levels" in race.reading().data
     assert "b 9.0 to 6.0" in race.strip().alt and "b: error 6.0" in race.frame(runs["a"][1]).alt
 
 
@@ -81,3 +82,15 @@ def test_a_cell_that_changed_is_found():
     table.run = lambda c: {"psnr unseen": 26.0}
     with pytest.raises(AssertionError, match="stored"):
         views.same_cell(table, SimpleNamespace(rows=[row]))
+
+
+def test_evidence_reads_a_stored_table_and_names_one_that_is_not(monkeypatch):
+    shown, records = views.evidence("and_cost", "summarize", ["nets", "formula"])
+    assert set(records) == {"A4"} and "light" in shown[0].data and "*A4*" in shown[1].data
+
+    def missing(name, size):
+        raise FileNotFoundError
+
+    monkeypatch.setattr(views, "load_results", missing)
+    shown, records = views.evidence("and_cost", "summarize")
+    assert "experiments run and_cost" in shown[0].data and records == {}

@@ -12,7 +12,7 @@ from IPython.display import Markdown
 from torch import Tensor, nn
 
 from .. import metrics
-from ..experiments import markdown
+from ..experiments import command_for, load_results, markdown, tables
 from ..methods.baselines.bicubic import bicubic, bicubic_downsample
 from ._picture import DASHES, FONT, INK, PALETTE, Picture, style
 from .cards import Card, card
@@ -20,6 +20,7 @@ from .figures import Layout, draw, label, show
 from .plots import plot_lines
 from .sizes import stamp
 from .steps import Stepper, stepper
+from .views_03b import reading, table
 from .views_04 import fine
 
 GOALS = (
@@ -95,6 +96,14 @@ class Race:
         first, *_, last = (states[-1].error for states in self.runs.values())
         return last / first
 
+    def reading(self) -> Markdown:
+        """First and last error under attack and clean score of each run."""
+        says = "; ".join(
+            f"*{n}* {s[0].error:.1f} to {s[-1].error:.1f} gray levels, clean {s[0].clean:.1f} to {s[-1].clean:.1f} dB"
+            for n, s in self.runs.items()
+        )
+        return Markdown(f"Error under a fresh attack, {self.steps[-1]} steps: {says}. Bicubic on clean input: {self.bicubic:.1f} dB.")
+
     def strip(self) -> Picture:
         """Three stages of each run under attack, and the truth."""
         at = torch.linspace(0, len(self.steps) - 1, 3).round().long().unique().tolist()
@@ -168,8 +177,8 @@ def same_cell(table: Any, stored: Any, method: str = "classical") -> Markdown:
     cell = next(c for c in table.cells("quick") if c.id == row["id"])
     try:
         again = table.run(cell)
-    except (FileNotFoundError, ValueError) as error:
-        return Markdown(f"Not computed again: {str(error).split('. ')[0]}.")
+    except (FileNotFoundError, ValueError):
+        return Markdown(f"Not computed again: {cell.dataset} is not at hand (RESTOREKIT_DATA).")
     name = f"psnr {table.MEAN}"
     if not abs(again[name] - row[name]) <= 0.05:
         raise AssertionError(f"{cell.image}: {again[name]:.3f} dB now, {row[name]:.3f} dB stored")
@@ -181,6 +190,21 @@ def restorations(pictures: Mapping[str, Tensor], truth: Tensor, degradation: str
     dB = {m: metrics.psnr(v, truth, border=2).item() for m, v in pictures.items()}
     says = f"Restored from {degradation}: " + ", ".join(f"{m} {v:.1f} dB" for m, v in dB.items()) + "."
     return show({**{f"{m}\n{dB[m]:.1f} dB": v for m, v in pictures.items()}, "truth": truth}, alt=says, cols=3)
+
+
+def evidence(name: str, rows: str, columns: Sequence[str] | None = None) -> tuple[list[Markdown], dict[str, Any]]:
+    """A stored table as the function `rows` of its module reads it, then each of its claims in words; and the claims by id.
+
+    columns: which to show; rows without the first two are left out. A table that is not stored is named with its command.
+    """
+    module = tables.load(name)
+    try:
+        stored = load_results(name, "quick")
+    except FileNotFoundError:
+        return [Markdown(f"Table `{name}` is not stored; `{command_for(name, 'quick')}` makes it.")], {}
+    made = [row for row in getattr(module, rows)(stored.rows) if columns is None or all(c in row for c in columns[:2])]
+    records = {record.id: record for record in module.claims(stored.rows, "quick")}
+    return [table(made, stored, columns), *(reading(record) for record in records.values())], records
 
 
 def roughness(v: Tensor) -> float:

@@ -123,7 +123,7 @@ class Film:
 
     def __init__(self, runs: Mapping[str, Sequence[tuple[Tensor, float]]], t: Tensor) -> None:
         self.runs, self.t = dict(runs), t
-        self.states = [SimpleNamespace(step=i) for i in range(min(map(len, self.runs.values())))]
+        self.states: list[Any] = [SimpleNamespace(step=i) for i in range(min(map(len, self.runs.values())))]
 
     def _head(self, name: str, i: int) -> str:
         y, loss = self.runs[name][i]

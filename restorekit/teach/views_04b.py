@@ -86,7 +86,7 @@ def look(step: int, attacked: Tensor, error: float, G: nn.Module, x: Tensor) -> 
 class Race:
     """Trainings side by side: restored pictures under a fresh attack, errors, clean scores, step by step."""
 
-    def __init__(self, runs: Mapping[str, Sequence[SimpleNamespace]], x: Tensor) -> None:
+    def __init__(self, runs: Mapping[str, Sequence[Any]], x: Tensor) -> None:
         self.runs, self.x = dict(runs), x
         self.steps = [state.step for state in next(iter(self.runs.values()))]
         self.bicubic = metrics.psnr(bicubic(bicubic_downsample(x, 2), 2), x, border=2).item()

@@ -225,9 +225,8 @@ F_quick = {"features": 16, "blocks": (1, 1), "steps": 3}
 def attacked(G, seeds=(100, 101)):
     """A restored picture and the mean |error| under fresh adversaries at 22 dB."""
     enemy = make_degrader("adversarial", 2, **F_quick, strength=(22.0, 22.0))
-    with torch.enable_grad():
-        worst = [enemy(x, G, generator=seeded(i)) for i in seeds]
-    restored = torch.cat([G(y) for y in worst])
+    worst = [enemy(x, G, generator=seeded(i)) for i in seeds]
+    restored = torch.cat([G(y) for y in worst]).detach()
     return restored[:1], (restored - x).abs().mean().item()
 
 

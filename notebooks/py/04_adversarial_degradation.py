@@ -58,7 +58,7 @@ guess
 # little noise, JPEG, or blur.
 
 # %% tags=["nbval-ignore-output"]
-scene = rk.bundled("cat", size=pick(smoke=64, quick=128, full=256))
+scene = rk.bundled("cat", size=pick(smoke=128, quick=128, full=256))
 classical = load_restorer("classical", 2)
 tried = ("clean", "noise 10", "JPEG 50", "blur")
 rows, pictures = views.scored(classical, scene, tried)

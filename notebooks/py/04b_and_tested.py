@@ -317,12 +317,12 @@ for name in UNSEEN:
     pictures = {m: restore(m, y) for m in unseen.METHODS}
     score = {m: rk.psnr(p, scene, border=2).item() for m, p in pictures.items()}
     now.append({"degradation": name, **score})
-    worst_of[name] = pictures
+    worst_of[name] = pictures, score
 display(views.plain_table(now), views.same_cell(unseen, stored))
 
 # %% tags=["nbval-ignore-output"]
 explore(
-    lambda degradation: views.restorations(worst_of[degradation], scene, degradation),
+    lambda degradation: views.restorations(*worst_of[degradation], scene, degradation),
     degradation=list(UNSEEN),
     question="Where does the robust net only smooth, and where does it restore?",
 )

@@ -185,9 +185,8 @@ def same_cell(table: Any, stored: Any, method: str = "classical") -> Markdown:
     return Markdown(f"{cell.dataset}/{cell.image}, {method}: {again[name]:.2f} dB now, {row[name]:.2f} dB stored.")
 
 
-def restorations(pictures: Mapping[str, Tensor], truth: Tensor, degradation: str) -> Picture:
-    """All methods on one degradation, with their scores, beside the truth."""
-    dB = {m: metrics.psnr(v, truth, border=2).item() for m, v in pictures.items()}
+def restorations(pictures: Mapping[str, Tensor], dB: Mapping[str, float], truth: Tensor, degradation: str) -> Picture:
+    """All methods on one degradation, with their scores in dB, beside the truth."""
     says = f"Restored from {degradation}: " + ", ".join(f"{m} {v:.1f} dB" for m, v in dB.items()) + "."
     return show({**{f"{m}\n{dB[m]:.1f} dB": v for m, v in pictures.items()}, "truth": truth}, alt=says, cols=3)
 

@@ -34,6 +34,8 @@ _PUBLIC = {
     "methods.baselines.bsrdm": "bsrdm",
     "methods.mlmc": "MLMC MLMCState sample_kernels kernel_weights mcka_step mlao_step",
     "methods.blind": "super_resolve_blind",
+    "nets.degradation_net": "NeuralDegradation identity_init",
+    "methods.adversarial": "ball_project ascend minimax_step random_degradation",
     "methods.and_trainer": "ANDTrainer",
     "experiments": "Cell run_cells",
     "teach": "Trace stepper explore compare show_kernels plot_history parity claim exercise",

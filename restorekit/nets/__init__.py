@@ -1,5 +1,6 @@
 """Network architectures, one a file. Weights are drawn from an explicit generator, never from a global seed."""
 
+from .degradation_net import NeuralDegradation, identity_init, xavier_init
 from .discriminator import Discriminator, discriminator_loss, generator_loss, printed_gan_loss
 from .features import FeatureLoss
 from .kernel_flow import FlowPrior, KernelFlow, load_kernel_flow, shipped_kernel_flow, train_kernel_flow
@@ -15,6 +16,7 @@ __all__ = [
     "FlowPrior",
     "KernelFlow",
     "KernelNet",
+    "NeuralDegradation",
     "NoiseMapDenoiser",
     "RRDB",
     "SkipNet",
@@ -23,6 +25,7 @@ __all__ = [
     "discriminator_loss",
     "generator_loss",
     "hold_centroid",
+    "identity_init",
     "light_rrdb",
     "load_denoiser",
     "load_esrgan",
@@ -32,4 +35,5 @@ __all__ = [
     "printed_gan_loss",
     "shipped_kernel_flow",
     "train_kernel_flow",
+    "xavier_init",
 ]

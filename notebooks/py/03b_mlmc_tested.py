@@ -544,7 +544,7 @@ solved = tasks.gaussian_of_moments()(solution_3)
 # ## 11. Recap
 #
 # You can now **put** rivals on one footing, **write** a rival's step and a paired comparison, **say** how often a rule errs, **tell** what
-# a kernel is worth, and **judge** claims, open ones included. Next: page 04, where a network looks for the worst degradation.
+# a kernel is worth, and **judge** claims, open ones included. Next: [page 04](04_adversarial_degradation.ipynb), where a network looks for the worst degradation.
 
 # %%
 lead, rival = baselines.lead(stored.rows)

@@ -536,6 +536,7 @@ def after(d, strength, G):
 
 
 restorers = {"bicubic": up, "trained": classical}
+untouched = {name: G(t) for name, G in restorers.items()}
 missed = lambda d, G: 255 * (after(d, 26, G) - x).abs().mean()
 excess = [missed(d, classical) - missed(d, up) for d in ways.values()]
 least = pick(smoke=-9, quick=0, full=0)
@@ -545,7 +546,7 @@ check_range("trained minus bicubic, gray levels, least", min(excess), low=least)
 def turned(strength, restorer):
     G = restorers[restorer]
     pictures = {n: after(d, strength, G) for n, d in ways.items()}
-    return views.restored(pictures, G(t), x, strength)
+    return views.restored(pictures, untouched[restorer], x, strength)
 
 
 # %%

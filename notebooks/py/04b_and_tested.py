@@ -516,6 +516,13 @@ solved = tasks.scaling()(solution_5)
 # | ANDGAN, VGG features, LPIPS | in the code, not on this page | |
 
 # %% [markdown]
+# **Tried, and not better than random directions** (short trainings, other pictures): more or less noise in the ball, a share of
+# noise drawn anew or fixed in the picture, half random and half adversarial draws, two or three steps of ascent, a search that
+# looks at one crop of four. A tenth of clean crops and milder draws, up to 42 dB, did help, and random deviations as much.
+#
+# **Not tried**: long trainings. All nets were still improving when they were stopped.
+
+# %% [markdown]
 # `help(ANDTrainer)` says how Eq. 1 to 3 were read. One shipped net a method: spreads over pictures say nothing about another training
 # run; that is what 7.2 is for. Where noise is mild and known, tell the restorer instead: page 05.
 #

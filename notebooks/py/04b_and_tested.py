@@ -516,11 +516,9 @@ solved = tasks.scaling()(solution_5)
 # | ANDGAN, VGG features, LPIPS | in the code, not on this page | |
 
 # %% [markdown]
-# **Tried, and not better than random directions** (short trainings, other pictures): more or less noise in the ball, a share of
-# noise drawn anew or fixed in the picture, half random and half adversarial draws, two or three steps of ascent, a search that
-# looks at one crop of four. A tenth of clean crops and milder draws, up to 42 dB, did help, and random deviations as much.
-#
-# **Not tried**: long trainings. All nets were still improving when they were stopped.
+# Tried in short trainings on other pictures, and no better than random directions: more or less noise in the ball, a share of noise
+# drawn anew or fixed in the picture, half random and half adversarial draws, two or three steps, a search on one crop of four. Not
+# tried: long trainings.
 
 # %% [markdown]
 # `help(ANDTrainer)` says how Eq. 1 to 3 were read. One shipped net a method: spreads over pictures say nothing about another training

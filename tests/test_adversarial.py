@@ -18,10 +18,9 @@ from restorekit.methods.adversarial import (
     match_strength,
     minimax_step,
     neutral,
-    random_degradation,
     random_deviation,
 )
-from restorekit.methods.degraders import AdversarialNoise, make_degrader
+from restorekit.methods.degraders import AdversarialNoise, make_degrader, random_degradation
 from restorekit.nets.degradation_net import NeuralDegradation, identity_init
 from restorekit.nets.rrdb import light_rrdb
 

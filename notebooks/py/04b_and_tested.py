@@ -43,7 +43,7 @@ size_switch()
 # %% [markdown]
 # ## 1. Predict
 #
-# One net learns from random deviations, one from the worst ones that five steps find. Same size, steps and strength. Choose before
+# One net learns from random deviations, one from the worst ones that a search finds. Same size, steps and strength. Choose before
 # you run anything; the recap takes it up again.
 
 # %%
@@ -178,7 +178,7 @@ for mine in (True, False):
 parity(*ends)
 
 # %% [markdown]
-# The inner maximum is taken as given: no gradient flows through the search (Danskin's theorem allows it at an exact maximum; five steps
+# The inner maximum is taken as given: no gradient flows through the search (Danskin's theorem allows it at an exact maximum; a few steps
 # are not exact).
 #
 # ### 4.3 What a step costs [AND Sec. 3.5]
@@ -359,7 +359,7 @@ records |= found | views.evidence("and_cost", "summarize")[1]
 display(*shown)
 
 # %% [markdown]
-# Compare `random` with `attacked`: a net can hold against random deviations and still break under a search four times as long as that of its
+# Compare `random` with `attacked`: a net can hold against random deviations and still break under a search far longer than that of its
 # training. An attack found is an upper bound: a cleverer enemy may do worse. `alike` counts deviations whose color-fitted
 # PSNR and sharpness lie within the range of the twelve ordinary degradations.
 #
@@ -512,11 +512,12 @@ solved = tasks.scaling()(solution_5)
 # | four camera sets, x4 [Table 1] | none at hand: A6 cannot be tested | |
 # | Table 2 on RealSR | twelve synthetic degradations of fixed severity | "unseen" means unseen by all nets |
 # | random deviations: strength not said | same strength for all | with casts and other strengths the order may change |
+# | random initialization [Table 2], searched | not searched | not tested |
 # | Eq. 3: sign of the GAN loss | each player descends its own loss | as printed $G$ would *maximize* its part |
 # | ANDGAN, VGG features, LPIPS | in the code, not on this page | |
 
 # %% [markdown]
-# Tried in short trainings on other pictures, and no better than random directions: more or less noise in the ball, a share of noise
+# Tried by hand (no table holds it), in short trainings on other pictures, and no better than random directions: more or less noise in the ball, a share of noise
 # drawn anew or fixed in the picture, half random and half adversarial draws, two or three steps, a search on one crop of four. Not
 # tried: long trainings.
 

@@ -170,20 +170,6 @@ def neutral(y: Tensor, t: Tensor, *, window: int = 1) -> Tensor:
     return y - (fitted @ torch.cat([t, ones], 1).flatten(2)).view_as(y)
 
 
-def random_degradation(
-    x: Tensor, scale: int = 1, *, strength: float | tuple[float, float] = (22.0, 42.0), generator: torch.Generator, features: int = 32
-) -> Tensor:
-    """y = F(x; theta_id + delta): a fresh identity and a random, color-neutral deviation of a drawn strength.
-
-    strength: PSNR of y against the ideal reduction in dB, or (low, high) drawn uniformly, one draw for the batch.
-    x (B, C, H, W) in [0, 1], sides divisible by scale -> (B, C, H/scale, W/scale), on the grid of `bicubic`.
-    """
-    from .degraders import make_degrader
-
-    low, high = strength if isinstance(strength, tuple) else (strength, strength)
-    return make_degrader("random", scale, check_image(x).shape[1], features=features, strength=(low, high))(x, None, generator=generator)
-
-
 def minimax_step(
     G: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, degrader: Callable[..., Tensor], *, generator: torch.Generator
 ) -> tuple[float, Tensor]:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from .._check import check_choice, fail
+from .._check import check_choice, check_image, fail
 from .._random import randn
 from ..nets.degradation_net import NeuralDegradation, xavier_init
 from .adversarial import (
@@ -27,6 +27,7 @@ from .adversarial import (
     neutral,
     random_deviation,
 )
+from .baselines.bicubic import bicubic_downsample
 
 # at one length, noise amplitudes change a picture far more than convolution weights do, slopes less; so weighted, both show
 BALANCED = {"conv": 1.0, "noise": 10.0, "slope": 0.5}
@@ -138,7 +139,7 @@ class Classical:
     scale: int = 2
 
     def __call__(self, x: Tensor, G: nn.Module | None, *, generator: torch.Generator, loss: Loss | None = None) -> Tensor:
-        return NeuralDegradation(self.scale, channels=x.shape[1], features=x.shape[1], blocks=(0, 1)).pool(x)
+        return x if self.scale == 1 else bicubic_downsample(x, self.scale)
 
 
 @dataclass(frozen=True)
@@ -193,6 +194,18 @@ def make_degrader(name: str, scale: int, channels: int = 3, **settings: Any) -> 
     }
     check_choice(name, made, "degrader")
     return made[name]()
+
+
+def random_degradation(
+    x: Tensor, scale: int = 1, *, strength: float | tuple[float, float] = STRENGTH, generator: torch.Generator, features: int = 32
+) -> Tensor:
+    """y = F(x; theta_id + delta): a fresh identity and a random, color-neutral deviation of a drawn strength.
+
+    strength: PSNR of y against the ideal reduction in dB, or (low, high) drawn uniformly, one draw for the batch.
+    x (B, C, H, W) in [0, 1], sides divisible by scale -> (B, C, H/scale, W/scale), on the grid of `bicubic`.
+    """
+    low, high = strength if isinstance(strength, tuple) else (strength, strength)
+    return make_degrader("random", scale, check_image(x).shape[1], features=features, strength=(low, high))(x, None, generator=generator)
 
 
 def _of_length(v: Tensor, length: float) -> Tensor:

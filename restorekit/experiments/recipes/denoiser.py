@@ -30,7 +30,7 @@ from ...nets.noise_map_denoiser import SIGMA_MAX, NoiseMapDenoiser, load_denoise
 from ..stamp import cpu_model
 
 NAMES = {"denoiser_gray": (1, "train400"), "denoiser_color": (3, "bsds400_color")}  # channels, training folder
-# steps; nothing else changes. Color pictures are restored by the gray net, channel by channel: the color net loses to it so far
+# steps; nothing else changes. The color net is less trained: `nonblind` gives color pictures to the gray net, channel by channel
 SIZES = {"smoke": dict.fromkeys(NAMES, 20), "quick": dict.fromkeys(NAMES, 1000), "full": {"denoiser_gray": 16000, "denoiser_color": 2250}}
 FEATURES, LAYERS = 64, 7
 BATCH, PATCH = 8, 48

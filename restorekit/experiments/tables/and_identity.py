@@ -189,8 +189,8 @@ def claims(rows: Sequence[Mapping[str, Any]], size: str) -> list[ClaimRecord]:
     }
     text = (
         "An identity network is exact, and small deviations from it look like real degradations (here: for more than half of the "
-        "draws, strength, sharpness and what no color map repairs are in the range of twelve ordinary ones); a randomly initialized "
-        "network does not."
+        "draws, strength, sharpness and what no color map repairs are in the range of twelve ordinary ones; the strength is ours to "
+        "choose); a randomly initialized network does not."
     )
     return [
         ClaimRecord.decide(

@@ -4,7 +4,8 @@ Claims A2 and A3 (AND Table 2). Degraders, all but the first and `random_init` a
 reduction alone; `noise`, adversarial additive noise; `random_literal`, small random numbers in all parameters of an identity
 network; `random`, the same with its color casts removed; `adversarial`, the worst such deviation that a short search finds; `random_init`,
 no identity and, unlike the paper's row, no search; `pipeline`, blur, resizing, noise and JPEG in random order. The same crops of
-bsds400_color, starting weights and number of steps for all: far fewer than the shipped nets have (table `and_unseen`), so that three seeds are affordable.
+bsds400_color, starting weights and number of steps for all: far fewer than the shipped nets have (table `and_unseen`), so that
+three seeds are affordable.
 
 Scored on 15 pictures, none used in training (Set5, 5 of Set14, 5 of CBSD68, the middle 192 x 192), in PSNR and SSIM of Y, 8 bit, a
 border of 2 pixels cropped. `unseen`: mean over twelve degradations (`restorekit.experiments.unseen`). ci: half the 95% interval

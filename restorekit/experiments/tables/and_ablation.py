@@ -28,7 +28,7 @@ from torch import Tensor
 
 from ...images import bundled, dataset, split
 from ...methods.and_trainer import ANDTrainer
-from ...methods.degraders import STRENGTH, make_degrader
+from ...methods.degraders import STRENGTH, Degrader, make_degrader
 from ...nets.rrdb import light_rrdb
 from ...solvers import load_state, save_state
 from ...solvers import run as run_solver
@@ -75,25 +75,22 @@ def cells(size: str) -> list[Cell]:
 
 def run(cell: Cell, folder: Path) -> dict[str, Any]:
     """Mean scores over the pictures, by degradation, of the net that one degrader trains; a stopped training goes on from its state."""
-    restore = restorer("bicubic", SCALE) if cell.method == "bicubic" else train(cell, folder / "state.pt")
+    if cell.method == "bicubic":
+        restore = restorer("bicubic", SCALE)
+    else:
+        restore = train(cell, make_degrader(cell.method, SCALE, **DEGRADERS[cell.method]), folder / "state.pt")
     p = cell.params
     names, chosen = str(p["degradations"]).split(", "), pictures(str(p["scored"]), {"set14": 5})
     found = [unseen_scores(restore, source, name, SCALE, names, int(p["side"])) for source, name in chosen]
     return {key: statistics.fmean(scores[key] for scores in found) for key in found[0]}
 
 
-def train(cell: Cell, path: Path) -> torch.nn.Module:
+def train(cell: Cell, degrader: Degrader, path: Path) -> torch.nn.Module:
     """The restorer of a cell, its weights averaged over the last fifth of the training."""
     p = cell.params
     G = light_rrdb(SCALE, generator=torch.Generator().manual_seed(cell.seed))
     options = {name: p[name] for name in ("steps", "batch", "patch", "nets", "lr", "clean_share")}
-    trainer = ANDTrainer(
-        G,
-        pixels(str(p["scored"])),
-        make_degrader(cell.method, SCALE, **DEGRADERS[cell.method]),
-        seed=cell.seed,
-        **options,
-    )
+    trainer = ANDTrainer(G, pixels(str(p["scored"])), degrader, seed=cell.seed, **options)
     done = 0
     if path.exists():
         load_state(path, trainer)

@@ -3,9 +3,11 @@
 from .degradation_net import NeuralDegradation, identity_init, xavier_init
 from .discriminator import Discriminator, discriminator_loss, generator_loss, printed_gan_loss
 from .features import FeatureLoss
+from .guided import GuidedRestorer, load_guided
 from .kernel_flow import FlowPrior, KernelFlow, load_kernel_flow, shipped_kernel_flow, train_kernel_flow
 from .kernel_net import KernelNet, hold_centroid
 from .noise_map_denoiser import NoiseMapDenoiser, load_denoiser
+from .proxy import ProxyNet
 from .rrdb import RRDB, blind_denoiser, light_rrdb, load_esrgan, load_restorer
 from .skip import SkipNet
 from .usrnet import USRNet, load_usrnet
@@ -14,10 +16,12 @@ __all__ = [
     "Discriminator",
     "FeatureLoss",
     "FlowPrior",
+    "GuidedRestorer",
     "KernelFlow",
     "KernelNet",
     "NeuralDegradation",
     "NoiseMapDenoiser",
+    "ProxyNet",
     "RRDB",
     "SkipNet",
     "USRNet",
@@ -29,6 +33,7 @@ __all__ = [
     "light_rrdb",
     "load_denoiser",
     "load_esrgan",
+    "load_guided",
     "load_kernel_flow",
     "load_restorer",
     "load_usrnet",

@@ -14,6 +14,7 @@ from . import UserError, user_input
 SIZES = ("smoke", "quick", "full")
 SAVE_EVERY = 30.0  # seconds between saved states
 SHOW_EVERY = 60.0  # seconds between lines of a log
+_METADATA = ("net", "scale", "channels", "features", "layers", "size", "guided", "sigma_in_data", "steps")  # in the weights file itself
 
 
 def add_parser(commands: Any) -> None:
@@ -84,7 +85,7 @@ def _write(args: argparse.Namespace, recipe: Any, learner: Any) -> None:
     out = args.out or args.store
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"{args.name}.safetensors"
-    metadata = {k: about[k] for k in ("net", "scale", "channels", "features", "layers", "size", "steps") if k in about}
+    metadata = {k: about[k] for k in _METADATA if k in about}
     digest = save_weights(path, learner.weights(), metadata=metadata)
     command = f"python -m restorekit {' '.join(args.argv)}"
     about = {"sha256": digest, "command": command, **learner.validation(), **about}

@@ -112,7 +112,7 @@ class GuidedRestorer(nn.Module):
     the size (odd sides are mirrored to even).
     forward(y, kernel, sigma): y (B, channels, H, W), kernel (1 or B, 1, kh, kw), sigma std of the noise in [0, 1] units, a
     number, (B,) or a map (B or 1, 1, H, W), of which negative parts count as 0; None if and only if the net is not guided.
-    padding: what the blur saw beyond the border. Result in y's shape. Weights from `generator`.
+    padding: what the blur saw beyond the border. Result in y's shape. Weights from `generator`, the last convolution 0: x = x0.
     Raises ValueError for another size, other channels or shapes, a map that is missing or not asked for.
     """
 
@@ -142,6 +142,8 @@ class GuidedRestorer(nn.Module):
         with torch.no_grad():
             for conv in convs[:-1]:  # as in NoiseMapDenoiser: the variance of signals is held
                 conv.weight *= sqrt(6)
+            for p in convs[-1].parameters():  # training starts from the data step
+                p.zero_()
 
     def forward(self, y: Tensor, kernel: Tensor, sigma: float | Tensor | None = None, *, padding: str = "circular") -> Tensor:
         """y without its blur and noise."""

@@ -38,6 +38,7 @@ _PUBLIC = {
     "methods.adversarial": "ball_project ascend minimax_step",
     "methods.degraders": "random_degradation",
     "methods.and_trainer": "ANDTrainer",
+    "methods.bilevel": "hypergradient_unrolled hypergradient_implicit hypergradient_neumann",
     "experiments": "Cell run_cells",
     "teach": "Trace stepper explore compare show_kernels plot_history parity claim exercise",
 }

@@ -3,10 +3,12 @@
 from .degradation_net import NeuralDegradation, identity_init, xavier_init
 from .discriminator import Discriminator, discriminator_loss, generator_loss, printed_gan_loss
 from .features import FeatureLoss
+from .griddehaze import GridDehazeNet, light_griddehaze
 from .guided import GuidedRestorer, load_guided
 from .kernel_flow import FlowPrior, KernelFlow, load_kernel_flow, shipped_kernel_flow, train_kernel_flow
 from .kernel_net import KernelNet, hold_centroid
 from .noise_map_denoiser import NoiseMapDenoiser, load_denoiser
+from .prenet import PReNet, light_prenet, load_prenet
 from .proxy import ProxyNet
 from .rrdb import RRDB, blind_denoiser, light_rrdb, load_esrgan, load_restorer
 from .skip import SkipNet
@@ -16,11 +18,13 @@ __all__ = [
     "Discriminator",
     "FeatureLoss",
     "FlowPrior",
+    "GridDehazeNet",
     "GuidedRestorer",
     "KernelFlow",
     "KernelNet",
     "NeuralDegradation",
     "NoiseMapDenoiser",
+    "PReNet",
     "ProxyNet",
     "RRDB",
     "SkipNet",
@@ -30,11 +34,14 @@ __all__ = [
     "generator_loss",
     "hold_centroid",
     "identity_init",
+    "light_griddehaze",
+    "light_prenet",
     "light_rrdb",
     "load_denoiser",
     "load_esrgan",
     "load_guided",
     "load_kernel_flow",
+    "load_prenet",
     "load_restorer",
     "load_usrnet",
     "printed_gan_loss",

@@ -147,6 +147,7 @@ class Race:
                 ax.axhline(self.bicubic, color=PALETTE[2], linestyle=":", linewidth=1.6, label="bicubic")
             ax.set_title(title, size=FONT, color=INK, pad=4)
             ax.set_xlabel("training step")
+            ax.locator_params(nbins=4)  # drawing ticks is most of a frame's time
             ax.legend(fontsize=FONT - 2, frameon=False)
 
     def player(self) -> Stepper:

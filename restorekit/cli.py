@@ -1,4 +1,4 @@
-"""The command line: `python -m restorekit restore | degrade | experiments | weights`.
+"""The command line: `python -m restorekit restore | degrade | experiments | claims | weights | data`.
 
 Exit codes: 0 done, 1 something failed on the way, 2 bad input (said in one sentence), 130 stopped by Ctrl-C.
 """
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from . import __version__
-from .commands import UserError, degrade, experiments, restore, weights
+from .commands import UserError, claims, data, degrade, experiments, restore, weights
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,6 +34,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="restorekit", description="Restore pictures, degrade them, rerun the papers' experiments.")
     parser.add_argument("--version", action="version", version=f"restorekit {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in (restore, degrade, experiments, weights):
+    for module in (restore, degrade, experiments, claims, weights, data):
         module.add_parser(commands)
     return parser

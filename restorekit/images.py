@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from . import registry
 from ._bundled import BUNDLED, Bundled, bundled, bundled_depth, bundled_names
 from ._check import check_image, fail
 from ._imagefile import MIN_SIDE, SUFFIXES, load_image, save_image
@@ -79,13 +80,18 @@ class Dataset(Sequence[Picture]):
 
 
 def dataset(name: str | os.PathLike[str]) -> Dataset:
-    """The pictures of a folder: `name` below the folder that the variable RESTOREKIT_DATA names, or itself a path.
+    """The pictures of a folder: `name` below the folder that the variable RESTOREKIT_DATA names, itself a path, or a standard set
+    under another of its names or downloaded by `python -m restorekit data get` (see `restorekit.registry`).
 
     Subfolders are not entered ("levin/gt" names one). Raises FileNotFoundError for a missing folder (and says whether
-    RESTOREKIT_DATA is set), ValueError for a folder without pictures or with two files of one name.
+    RESTOREKIT_DATA is set, or how to get the set) and for a download that is not complete, ValueError for a folder without
+    pictures or with two files of one name.
     """
     root = os.environ.get("RESTOREKIT_DATA")
     tried = ([Path(root) / name] if root else []) + [Path(name).expanduser()]
+    first, *inner_folders = Path(name).parts or ("",)
+    if not any(f.is_dir() for f in tried) and registry.known(first):
+        tried = [registry.found(first).joinpath(*inner_folders)]
     folder = next((f for f in tried if f.is_dir()), None)
     if folder is None:
         fix = "check the name" if root else "set RESTOREKIT_DATA to the folder that holds your datasets, or give a path"

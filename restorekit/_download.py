@@ -1,0 +1,156 @@
+"""Download of a set's files into the cache: through pooch, which checks each SHA-256 before a file gets its name, and resumed.
+
+pooch itself starts a file anew after a break; `_Resumed` is a downloader for it that keeps the beginning and asks for the rest.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ._check import fail
+from .registry import Entry, File, absent, cache_folder, sound
+
+TIMEOUT = (10.0, 30.0)  # seconds to connect, and without a byte
+RETRIES = 2  # after the first attempt of each file
+_CHUNK = 1 << 16  # bytes written at a time: what an interruption can lose
+
+
+def fetch(entry: Entry, *, progress: bool = True) -> Path:
+    """Get the files of a set with a known checksum that are not in the cache yet; the set's folder.
+
+    A file appears whole and with the right SHA-256, or not at all; what an interrupted download has is kept in NAME.part and
+    completed by the next call. Raises ModuleNotFoundError without pooch, ConnectionError and TimeoutError (nothing more is
+    tried), ValueError for a set that must be got by hand and, at the end, for all files that are gone or altered at the source.
+    """
+    root = cache_folder()
+    if root is None:
+        fail("no package pooch, which downloads", "pooch 1.8 or newer", "pip install 'restorekit[data]'", ModuleNotFoundError)
+        raise AssertionError
+    if not entry.files:
+        got = f"{entry.name}, of which no file with a known checksum is served"
+        fail(got, "a set with files", f"get it by hand: {entry.by_hand}; source: {entry.source}")
+    folder = root / entry.name
+    folder.mkdir(parents=True, exist_ok=True)
+    bad = _fetch_all(entry, folder, progress=progress)
+    if bad:
+        fix = "run the command again; if it stays so, the source has changed: get these by hand from " + entry.source
+        fail(f"{len(bad)} of {len(entry.files)} files of {entry.name} not as listed: " + "; ".join(bad), "the listed files", fix)
+    return folder
+
+
+def _fetch_all(entry: Entry, folder: Path, *, progress: bool) -> list[str]:
+    """What is wrong with files that the source does not serve as they are listed."""
+    import pooch
+    import requests
+    from tqdm import tqdm
+
+    here = sound(entry, folder)
+    wanted = [f for f in entry.files if f not in here]
+    store = pooch.create(
+        path=folder,
+        base_url="",
+        registry={f.name: f"sha256:{f.sha256}" for f in wanted},
+        urls={f.name: f.url for f in wanted},
+        retry_if_failed=RETRIES,
+    )
+    bad = []
+    bar = tqdm(
+        total=entry.bytes,
+        initial=sum(f.bytes for f in here),
+        unit="B",
+        unit_scale=True,
+        desc=entry.name,
+        disable=None if progress else True,
+    )
+    with bar, requests.Session() as session, _quiet():
+        for file in wanted:
+            try:
+                store.fetch(file.name, downloader=_Resumed(file, folder, session, bar))
+            except _Gone as gone:
+                bad.append(f"{file.name} is gone ({gone})")
+            except ValueError:  # pooch: the checksum differs
+                bad.append(f"{file.name} has another SHA-256 at {file.url}")
+            except requests.Timeout as error:
+                raise TimeoutError(_unreachable(entry, file, folder, f"no byte within {TIMEOUT[1]:g} seconds")) from error
+            except requests.RequestException as error:
+                raise ConnectionError(_unreachable(entry, file, folder, _reason(error))) from error
+    return bad
+
+
+class _Gone(Exception):
+    """The source has no such file."""
+
+
+class _Resumed:
+    """Downloader of one file for pooch: keeps what has come in NAME.part and asks for the rest (HTTP Range).
+
+    A server that ignores the question sends the whole file, which then replaces the part. A file longer than listed is given up.
+    """
+
+    def __init__(self, file: File, folder: Path, session: Any, bar: Any) -> None:
+        self.file, self.session, self.bar = file, session, bar
+        self.part = folder / f"{file.name}.part"
+        self.start = bar.n
+
+    def __call__(self, url: str, output_file: str, pooch: Any) -> None:
+        have = self.part.stat().st_size if self.part.exists() else 0
+        if have < self.file.bytes:
+            self._ask(url, have)
+        if self.part.stat().st_size < self.file.bytes:
+            import requests
+
+            raise requests.ConnectionError(f"the answer ended after {self.part.stat().st_size} of {self.file.bytes} bytes")
+        os.replace(self.part, output_file)  # whole, right or wrong: pooch compares the checksum next
+
+    def _ask(self, url: str, have: int) -> None:
+        headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
+        with self.session.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
+            if answer.status_code in (404, 410):
+                raise _Gone(f"{answer.status_code} at {url}")
+            answer.raise_for_status()
+            goes_on = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+            have = have if goes_on else 0
+            with self.part.open("ab" if goes_on else "wb") as out:
+                self._show(have)
+                for chunk in answer.iter_content(_CHUNK):
+                    out.write(chunk)
+                    have += len(chunk)
+                    self._show(have)
+                    if have > self.file.bytes:
+                        break
+
+    def _show(self, have: int) -> None:
+        self.bar.update(self.start + min(have, self.file.bytes) - self.bar.n)
+
+
+def _unreachable(entry: Entry, file: File, folder: Path, reason: str) -> str:
+    have = len(entry.files) - len(absent(entry, folder))
+    return (
+        f"Got {have} of {len(entry.files)} files of {entry.name}, then {reason} from {file.url}. Allowed: a connection to the source. "
+        "Fix: check the network (and the proxy) and give the same command again, it goes on from here; or get the files by hand from "
+        f"{entry.source}."
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without pooch's line for each file: the bar says it."""
+    import pooch
+
+    logger = pooch.get_logger()
+    level = logger.level
+    logger.setLevel("WARNING")
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, without the library's own names around it."""
+    inner = getattr(error.args[0], "reason", error) if error.args else error
+    return f"an error ({str(inner).rpartition('): ')[2]})"

@@ -9,13 +9,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ._check import check_generator, check_image, fail
+from ._check import check_choice, check_generator, check_image, fail
 from ._random import rand, uniform
 from .kernels import gaussian_kernel, line_kernel, splat
 from .operators import Blur
 
 _DEPTHS = (1.0, 0.6, 0.35)  # distance layers of rain: how long, wide and bright streaks look
 _SHARES = (0.2, 0.3, 0.5)  # and how many of the drops are there
+REGION = 0.05  # rain that adds more than this counts as rain in a region map
+RAIN = {  # what `random_rain` draws from: ranges of the arguments of `rain`
+    "light": {"density": (20.0, 80.0), "length": (12.0, 36.0), "width": (1.2, 2.2), "strength": (0.3, 0.6), "spread": (0.0, 0.1)},
+    "heavy": {"density": (80.0, 220.0), "length": (14.0, 44.0), "width": (1.4, 3.0), "strength": (0.4, 0.8), "spread": (0.1, 0.7)},
+}
+_TILT = 0.5  # rad: largest mean angle from the vertical
+_LAYERS = {"light": (1, 3), "heavy": (3, 6)}
 
 
 def rain(
@@ -26,32 +33,67 @@ def rain(
     angle: float = 0.15,
     width: float = 1.5,
     strength: float = 0.5,
+    spread: float = 0.06,
+    layers: int = 3,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
-    """y = x + S, S = sum over three distances of seeds * line: bright streaks added to the picture (hyper-guidance Sec. 4.2).
+    """y = x + S, S = sum over the layers of seeds * line: bright streaks added to the picture (hyper-guidance Sec. 4.2).
 
     density: streaks per 100x100 px. length and width (full width at half maximum): of the nearest streaks, px; those of the two
     farther layers are 0.6 and 0.35 times as long, wide and bright, and more. angle: tilt from the vertical, radians, positive
-    streaks run down and right; each layer and streak brightness varies. strength: brightness of the strongest single streak.
-    Returns y and the layer S (B, 1, H, W) >= 0; y is not clipped. Rain's mist is a `haze` of constant depth.
+    streaks run down and right; that of each layer lies within +-spread of it, and each streak's brightness varies. strength:
+    brightness of the strongest single streak. layers: 1 is the nearest distance alone; a fourth is near again, a fifth farther ...
+    Returns y and the layer S (B, 1, H, W) >= 0; y is not clipped. `rain_region` says where it rains, `random_rain` draws the
+    settings. Rain's mist is a `haze` of constant depth.
     """
     check_image(x)
     check_generator(generator)
-    if min(density, length, strength) < 0 or width <= 0:
-        got = f"density={density}, length={length}, width={width}, strength={strength}"
-        fail(got, "0 or more, width above 0", "use for example density=60, length=25, width=1.5, strength=0.5")
+    if min(density, length, strength, spread) < 0 or width <= 0 or layers < 1:
+        got = f"density={density}, length={length}, width={width}, strength={strength}, spread={spread}, layers={layers}"
+        fail(got, "0 or more, width above 0, layers from 1", "use for example density=60, length=25, width=1.5, strength=0.5")
     batch, _, height, columns = x.shape
     layer = x.new_zeros(batch, 1, height, columns)
-    for depth, share in zip(_DEPTHS, _SHARES, strict=True):
-        tilt = angle + float(uniform(-0.06, 0.06, generator=generator))
+    shares = [_SHARES[i % len(_SHARES)] for i in range(layers)]
+    for i, share in enumerate(shares):
+        depth = _DEPTHS[i % len(_DEPTHS)]
+        tilt = angle + float(uniform(-spread, spread, generator=generator))
         streak = _streak(depth * length, depth * width, tilt).to(x)
         margin = streak.shape[-1] // 2  # streaks enter from outside
         canvas = (batch, 1, height + 2 * margin, columns + 2 * margin)
-        hit = rand(canvas, generator=generator, like=x) < share * density / 1e4
+        hit = rand(canvas, generator=generator, like=x) < share / sum(shares) * density / 1e4
         bright = uniform(0.4, 1.0, canvas, generator=generator, like=x)
         drops = Blur(streak, "zero")(hit * bright * (depth * strength))
         layer = layer + drops[..., margin : margin + height, margin : margin + columns].clamp_min(0)  # FFT leaves -1e-9
     return x + layer, layer
+
+
+def rain_region(layer: Tensor, threshold: float = REGION) -> Tensor:
+    """1 where the rain layer S (B, 1, H, W) adds more than the threshold, else 0: the rain-region map (Bilevel Sec. 4.2).
+
+    Same shape, dtype and device. The paper's data sets carry such a map and do not say how it was made.
+    """
+    check_image(layer, "layer", 1)
+    return (layer > threshold).to(layer)
+
+
+def random_rain(x: Tensor, kind: str = "light", *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """(y, S) of `rain` with settings drawn evenly from RAIN[kind], the angle from +-0.5 rad, one draw a picture; y clipped to [0, 1].
+
+    kind: 'light', one to three layers of nearly one direction, or 'heavy', up to six layers whose directions differ, as in the
+    data sets Rain100L and Rain100H. x (B, C, H, W). ValueError for another kind.
+    """
+    check_image(x)
+    check_generator(generator)
+    check_choice(kind, tuple(RAIN), "kind")
+    pairs = []
+    for picture in x.split(1):
+        drawn = {name: float(uniform(*ends, generator=generator)) for name, ends in RAIN[kind].items()}
+        angle = float(uniform(-_TILT, _TILT, generator=generator))
+        low, high = _LAYERS[kind]
+        layers = int(uniform(low, high + 1, generator=generator))
+        pairs.append(rain(picture, **drawn, angle=angle, layers=layers, generator=generator))
+    y, layer = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+    return y.clamp(0, 1), layer
 
 
 def _streak(length: float, width: float, tilt: float) -> Tensor:

@@ -104,8 +104,9 @@ class DMPHN(nn.Module):
         s_1, f = Pyramid_1(y - 1/2);   s_k, f = Pyramid_k(s_{k-1}, f);   x = s_K + 1/2
 
     y (B, 3, H, W) RGB in [0, 1], any size: border pixels are repeated, below and on the right, up to a multiple of 4 times the
-    patches. The result, in y's shape and dtype, is not clipped. A `Denoiser`: sigma may be handed in, but is not read. It follows the published
-    weights: level 2 of a later stage adds its input once more. Weights are drawn from `generator`; `load_dmphn` has published ones.
+    patches. The result, in y's shape and dtype, is not clipped. A `Denoiser`: sigma may be handed in, but is not read. As in the
+    published nets, level 2 of a later stage adds its input once more. Weights are drawn from `generator`; `load_dmphn` reads
+    published ones. Raises ValueError or TypeError for bad pictures.
     """
 
     def __init__(self, levels: int = 3, stages: int = 1, *, features: int = 32, generator: torch.Generator) -> None:

@@ -113,7 +113,7 @@ class GuidanceTrainer(HyperGuidance):
             device=device,
         )
 
-    def sample(self, generator: torch.Generator) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor]:
+    def sample(self, generator: torch.Generator) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
         """((y, k), x, sigma): one batch."""
         x = random_patches(self._pixels, BATCH, PATCH, generator=generator)
         k = random_kernels(BATCH, generator=generator)
@@ -192,6 +192,19 @@ class GuidanceTrainer(HyperGuidance):
         names = {"net": "validation_psnr", "deconvolution": "deconvolution_psnr", "proxy": "proxy_rmse_percent"}
         names["classical"] = "classical_rmse_percent"
         return {there: {level: round(row[here], 3) for level, row in found.items()} for here, there in names.items() if here in found["1%"]}
+
+
+class TrueMap(GuidanceTrainer):
+    """The same without a proxy: omega is led by the true map throughout."""
+
+    def __init__(self, recipe: Recipe, steps: int, *, seed: int = 0, device: torch.device | str = "cpu") -> None:
+        super().__init__(recipe, steps, seed=seed, device=device)
+        self.proxy = None
+
+    def sample(self, generator: torch.Generator) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
+        """((y, k, sigma), x, sigma)."""
+        inputs, x, sigma = super().sample(generator)
+        return (*inputs, sigma), x, sigma
 
 
 def learner(name: str, size: str, *, steps: int | None = None, seed: int = 0, device: torch.device | str = "cpu") -> GuidanceTrainer:

@@ -67,10 +67,10 @@ def _of(scale: int, methods: tuple[str, ...], channels: int = 3, **options: Any)
 
 
 NAMES: dict[str, Recipe] = {
-    **_of(1, ("random", "adversarial"), patch=32, steps=1500),
-    **_of(1, ("random", "adversarial"), channels=1, patch=32, steps=1500),
+    **_of(1, ("random", "adversarial"), patch=32, steps=1000),
+    **_of(1, ("random", "adversarial"), channels=1, patch=32, steps=1000),
     **_of(2, tuple(SETTINGS), steps=6000),
-    **_of(4, tuple(SETTINGS), patch=64),
+    **_of(4, tuple(SETTINGS), patch=64, steps=1500),
 }
 SIZES = {"smoke": 4, "quick": 200, "full": None}  # steps; None: those of the recipe
 PARALLEL = True  # works under torchrun

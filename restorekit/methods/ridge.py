@@ -189,8 +189,9 @@ class ProxyDescent:
     where it is and makes inner_rate = 1 a safe step, at which the polynomials' theta converges with the rate 1 - min m / (2 L).
     outer "argmin" is the literal reading of Eq. 5: the best lam of a fine grid of the range, under the proxy.
 
-    strategy "naive" descends f + c g at the present lam in theta and lam together (Bilevel Sec. 5.1.3); since dg/dlam > 0 its lam falls to
-    the low end. "stop_gradient" alternates with w = H_theta(lam) held constant in the outer step; f then has no derivative by lam.
+    strategy "naive" descends f + c g at the present lam in theta and lam together, w = H_theta not seen as a function of lam, as in the
+    paper (Bilevel Sec. 5.1.3), whose H does not see omega: what is left for lam is dg/dlam > 0, and lam falls to the low end.
+    "stop_gradient" alternates with w = H_theta(lam) held constant in the outer step; f then has no derivative by lam.
     """
 
     problem: Ridge
@@ -227,15 +228,19 @@ class ProxyDescent:
     def step(self, state: ProxyState) -> ProxyState:
         theta, log_lam = state.theta, state.log_lam
         if self.strategy == "naive":
-            both = lambda t, r: self.problem.outer(self.proxy(t, r)) + self.inner_loss(t, r[None])  # noqa: E731
             for _ in range(self.inner_steps):
-                *slopes, slope = _slopes(lambda *p: both(p[:-1], p[-1]), (*theta, log_lam))
+                *slopes, slope = _slopes(lambda *p: self._both(p[:-1], p[-1]), (*theta, log_lam))
                 theta = _down(theta, slopes, self.inner_rate / (2 * self.proxy.features))  # |psi|^2 <= features, and f adds to g
                 log_lam = self._inside(log_lam - self.outer_rate / self.inner_steps * slope)
             return self._state(theta, log_lam, state.step + 1)
         for _ in range(self.inner_steps):
             theta = _down(theta, _slopes(lambda *p: self.inner_loss(p), theta), self.inner_rate)
         return self._state(theta, self._outer_step(theta, log_lam), state.step + 1)
+
+    def _both(self, theta: Theta, log_lam: Tensor) -> Tensor:
+        """f + c g at lam, the response to lam left out."""
+        w, L = self.proxy(theta, log_lam.detach()), self.problem.norm2 + log_lam.detach().exp()
+        return self.problem.outer(w) + self.problem.inner(w, log_lam) / L
 
     def _outer_step(self, theta: Theta, log_lam: Tensor) -> Tensor:
         if self.strategy == "stop_gradient":  # f sees lam through w alone

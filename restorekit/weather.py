@@ -77,22 +77,19 @@ def rain_region(layer: Tensor, threshold: float = REGION) -> Tensor:
 
 
 def random_rain(x: Tensor, kind: str = "light", *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """(y, S) of `rain` with settings drawn evenly from RAIN[kind], the angle from +-0.5 rad, one draw a picture; y clipped to [0, 1].
+    """(y, S) of `rain` with settings drawn evenly from RAIN[kind], the angle from +-0.5 rad; y clipped to [0, 1].
 
     kind: 'light', one to three layers of nearly one direction, or 'heavy', up to six layers whose directions differ, as in the
-    data sets Rain100L and Rain100H. x (B, C, H, W). ValueError for another kind.
+    data sets Rain100L and Rain100H. x (B, C, H, W): all in the same rain, with streaks of their own. ValueError for another kind.
     """
     check_image(x)
     check_generator(generator)
     check_choice(kind, tuple(RAIN), "kind")
-    pairs = []
-    for picture in x.split(1):
-        drawn = {name: float(uniform(*ends, generator=generator)) for name, ends in RAIN[kind].items()}
-        angle = float(uniform(-_TILT, _TILT, generator=generator))
-        low, high = _LAYERS[kind]
-        layers = int(uniform(low, high + 1, generator=generator))
-        pairs.append(rain(picture, **drawn, angle=angle, layers=layers, generator=generator))
-    y, layer = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+    drawn = {name: float(uniform(*ends, generator=generator)) for name, ends in RAIN[kind].items()}
+    angle = float(uniform(-_TILT, _TILT, generator=generator))
+    low, high = _LAYERS[kind]
+    layers = int(uniform(low, high + 1, generator=generator))
+    y, layer = rain(x, **drawn, angle=angle, layers=layers, generator=generator)
     return y.clamp(0, 1), layer
 
 

@@ -13,6 +13,7 @@ from .proxy import ProxyNet
 from .rrdb import RRDB, blind_denoiser, light_rrdb, load_esrgan, load_restorer
 from .skip import SkipNet
 from .usrnet import USRNet, load_usrnet
+from .weather import load_weather, weather_nets
 
 __all__ = [
     "Discriminator",
@@ -44,8 +45,10 @@ __all__ = [
     "load_prenet",
     "load_restorer",
     "load_usrnet",
+    "load_weather",
     "printed_gan_loss",
     "shipped_kernel_flow",
     "train_kernel_flow",
+    "weather_nets",
     "xavier_init",
 ]

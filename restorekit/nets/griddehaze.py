@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .._check import check_image, check_like, fail
+from .._check import check_choice, check_image, check_like, fail
 from ._init import draw_weights
 from .prenet import check_map
 
@@ -52,8 +52,9 @@ class GridDehazeNet(nn.Module):
     Row r has widths[r] maps at 1 / 2^r of the sides; a, b are learned, one number a map, 1 at the start (the net's attention).
     before, after: a convolution 3x3 and a `DenseResidual`. Defaults: the paper's 3 rows and 6 columns. Departure: y is added at the
     end, so that a short training starts from the picture. y (B, channels, H, W) in [0, 1], result not clipped; sides that 2^(rows-1)
-    does not divide are mirrored. guided: a map (B or 1, 1, H, W), such as the depth, is one more input channel (Bilevel Sec. 4.3).
-    Weights are drawn from `generator`. Raises ValueError for an odd number of columns, other channels, a map missing or superfluous.
+    does not divide are mirrored. unshuffle: 2 starts the grid at half the sides, four channels for one. guided: a map
+    (B or 1, 1, H, W), such as the depth, is one more input channel (Bilevel Sec. 4.3). Weights are drawn
+    from `generator`. Raises ValueError for an odd number of columns, other channels, a map missing or superfluous.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class GridDehazeNet(nn.Module):
         columns: int = 6,
         growth: int = 16,
         layers: int = 4,
+        unshuffle: int = 1,
         guided: bool = False,
         generator: torch.Generator,
     ) -> None:
@@ -71,17 +73,20 @@ class GridDehazeNet(nn.Module):
         if min(channels, growth, layers, columns, *widths) < 1 or columns % 2:
             got = f"channels={channels}, widths={tuple(widths)}, columns={columns}, growth={growth}, layers={layers}"
             fail(got, "1 or more of each, columns even", "keep the defaults")
-        self.channels, self.guided, self.columns, self.rows = channels, guided, columns, len(widths)
-        self.before = nn.Sequential(nn.Conv2d(channels + guided, widths[0], 3, padding=1), DenseResidual(widths[0], growth, layers))
+        check_choice(unshuffle, (1, 2), "unshuffle")
+        self.channels, self.guided, self.unshuffle, self.columns, self.rows = channels, guided, unshuffle, columns, len(widths)
+        parts = unshuffle**2
+        first = nn.Conv2d(parts * (channels + guided), widths[0], 3, padding=1)
+        self.before = nn.Sequential(first, DenseResidual(widths[0], growth, layers))
         self.dense = nn.ModuleDict({f"{r}_{c}": DenseResidual(n, growth, layers) for r, n in enumerate(widths) for c in range(1, columns)})
         halves, doubles = range(columns // 2), range(columns // 2, columns)
         steps = [(r, widths[r - 1], widths[r]) for r in range(1, len(widths))]
         self.down = nn.ModuleDict({f"{r}_{c}": Halve(a, b) for r, a, b in steps for c in halves})
         self.up = nn.ModuleDict({f"{r - 1}_{c}": Double(b, a) for r, a, b in steps for c in doubles})
         self.attention = nn.ParameterDict(
-            {f"{r}_{c}": nn.Parameter(torch.ones(2, 1, n, 1, 1)) for r, n in enumerate(widths) for c in range(columns) if r or c}
+            {f"{r}_{c}": nn.Parameter(torch.ones(2, n, 1, 1)) for r, n in enumerate(widths) for c in range(columns) if r or c}
         )
-        self.after = nn.Sequential(DenseResidual(widths[0], growth, layers), nn.Conv2d(widths[0], channels, 3, padding=1))
+        self.after = nn.Sequential(DenseResidual(widths[0], growth, layers), nn.Conv2d(widths[0], parts * channels, 3, padding=1))
         draw_weights(self, generator)
         with torch.no_grad():
             for p in self.after[-1].parameters():
@@ -92,11 +97,12 @@ class GridDehazeNet(nn.Module):
         check_like(check_image(y, "y", self.channels), next(self.parameters()), "y", "the net")
         map = check_map(y, map, self.guided)
         H, W = y.shape[-2:]
-        multiple = 2 ** (self.rows - 1)
+        multiple = self.unshuffle * 2 ** (self.rows - 1)
         if min(H, W) < multiple:
             fail(f"y of {H}x{W}", f"sides from {multiple}", "use a larger picture")
         given = F.pad(y if map is None else torch.cat([y, map], 1), (0, -W % multiple, 0, -H % multiple), mode="reflect")
-        return y + self.after(self._grid(self.before(given)))[..., :H, :W]
+        out = self.after(self._grid(self.before(F.pixel_unshuffle(given, self.unshuffle))))
+        return y + F.pixel_shuffle(out, self.unshuffle)[..., :H, :W]
 
     def _grid(self, first: Tensor) -> Tensor:
         """F[0, columns - 1]."""
@@ -121,8 +127,12 @@ class GridDehazeNet(nn.Module):
 
 
 def light_griddehaze(channels: int = 3, *, guided: bool = False, generator: torch.Generator) -> GridDehazeNet:
-    """The small one that this package trains: `GridDehazeNet` with 8, 16 and 32 maps, 4 columns, 3 dense layers of 8 maps."""
-    return GridDehazeNet(channels, widths=(8, 16, 32), columns=4, growth=8, layers=3, guided=guided, generator=generator)
+    """The small one that this package trains: `GridDehazeNet` with 4 columns, 2 dense layers, 16, 32 and 48 maps, at half resolution.
+
+    Its weights lie channels last, which a CPU works through faster.
+    """
+    net = GridDehazeNet(channels, widths=(16, 32, 48), columns=4, layers=2, unshuffle=2, guided=guided, generator=generator)
+    return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _sum(a: Tensor | None, b: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ _HOME = {
     "denoiser_color": "denoiser",
     **{f"{kind}_{size}": "guidance" for size in ("tiny", "general") for kind in ("guided", "unguided")},
     "guided_data_tiny": "guidance",
+    **{f"{net}_{kind}": "weather" for net in ("prenet", "dehaze") for kind in ("guided", "plain")},
     **{f"kernel_flow_x{s}": "kernel_flow" for s in (1, 2, 3, 4)},
     **{f"and_{method}_x1{tail}": "adversarial" for tail in ("", "_gray") for method in ("random", "adversarial")},
     **{f"and_{method}_x{s}": "adversarial" for s in (2, 4) for method in ("classical", "random", "adversarial", "pipeline")},

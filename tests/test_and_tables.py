@@ -10,8 +10,7 @@ from torch import nn
 
 from restorekit.degradations import gaussian_noise
 from restorekit.experiments import data_folder, load_results, run_cells, tables
-from restorekit.experiments.recipes import adversarial as recipe
-from restorekit.experiments.tables import _and, and_ablation, and_cost, and_ideas, and_identity, and_unseen, and_worst_case
+from restorekit.experiments.tables import _and, and_ablation, and_cost, and_identity, and_unseen, and_worst_case
 from restorekit.experiments.tables._mlmc import read_published
 from restorekit.images import bundled
 from restorekit.methods.baselines.bicubic import bicubic, bicubic_downsample
@@ -202,40 +201,6 @@ def test_a_stopped_training_goes_on_exactly(tmp_path, monkeypatch):
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     start = light_rrdb(2, generator=gen(cell.seed)).state_dict()
     assert any(not torch.equal(whole[name], start[name]) for name in whole)
-
-
-# the ideas
-
-
-def test_ideas_change_one_thing_each_and_only_that():
-    made = and_ideas.cells("quick")
-    by_name = {c.method: c for c in made}
-    assert len({c.id for c in made}) == len(made) == 2 + len(and_ideas.IDEAS)
-    base = by_name["adversarial"].params
-    for name, cell in by_name.items():
-        changed = {key for key in base if cell.params[key] != base[key]}
-        assert len(changed) == (name != "adversarial"), (name, changed)
-
-
-@needs_data
-def test_ideas_are_judged_on_pictures_that_nothing_else_saw():
-    judged, trained = {n for _, n in and_ideas.held_out("quick")}, set(recipe.RestorerTrainer("and_random_x2").training)
-    reported = {name for source, name in _and.pictures("quick") if source == "cbsd68"}
-    assert len(judged) == 10 and judged.isdisjoint(trained | reported)
-
-
-def test_either_is_one_of_the_two():
-    one, other = (lambda x, G, *, generator, loss=None, v=v: torch.full_like(x, v) for v in (0.0, 1.0))
-    both = and_ideas.Either(one, other)
-    drawn = [both(T, None, generator=gen(seed)).mean().item() for seed in range(40)]
-    assert set(drawn) == {0.0, 1.0} and 10 < sum(drawn) < 30
-
-
-def test_ideas_are_compared_with_random():
-    scores = (("random", 27.0, 2.0), ("four steps", 27.5, 8.0))
-    rows = [{"method": m, "psnr clean": 30.0, "psnr unseen": u, "cpu_seconds": c} for m, u, c in scores]
-    last = and_ideas.summarize(rows)[-1]
-    assert last["over random"] == pytest.approx(0.5) and last["cost"] == pytest.approx(4.0)
 
 
 def planted(unseen: dict[str, float]) -> list[dict]:

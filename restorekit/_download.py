@@ -16,7 +16,8 @@ from .registry import Entry, File, absent, cache_folder, sound
 
 TIMEOUT = (10.0, 30.0)  # seconds to connect, and without a byte
 RETRIES = 2  # after the first attempt of each file
-_CHUNK = 1 << 16  # bytes written at a time: what an interruption can lose
+_CHUNK = 1 << 13  # bytes written at a time: what an interruption can lose
+_TOLD = 3  # bad files that a message names
 
 
 def fetch(entry: Entry, *, progress: bool = True) -> Path:
@@ -37,8 +38,9 @@ def fetch(entry: Entry, *, progress: bool = True) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     bad = _fetch_all(entry, folder, progress=progress)
     if bad:
-        fix = "run the command again; if it stays so, the source has changed: get these by hand from " + entry.source
-        fail(f"{len(bad)} of {len(entry.files)} files of {entry.name} not as listed: " + "; ".join(bad), "the listed files", fix)
+        some = "; ".join(bad[:_TOLD]) + (f"; and {len(bad) - _TOLD} more" if len(bad) > _TOLD else "")
+        fix = f"give the command again; if it stays so the source has changed: get these files by hand ({entry.source})"
+        fail(f"{len(bad)} of {len(entry.files)} files of {entry.name} not as listed: {some}", "the listed files", fix)
     return folder
 
 
@@ -70,19 +72,19 @@ def _fetch_all(entry: Entry, folder: Path, *, progress: bool) -> list[str]:
         for file in wanted:
             try:
                 store.fetch(file.name, downloader=_Resumed(file, folder, session, bar))
-            except _Gone as gone:
-                bad.append(f"{file.name} is gone ({gone})")
+            except _Changed as changed:
+                bad.append(str(changed))
             except ValueError:  # pooch: the checksum differs
                 bad.append(f"{file.name} has another SHA-256 at {file.url}")
             except requests.Timeout as error:
-                raise TimeoutError(_unreachable(entry, file, folder, f"no byte within {TIMEOUT[1]:g} seconds")) from error
+                raise TimeoutError(_unreachable(entry, file, folder, f"no byte within {TIMEOUT[1]:g} s")) from error
             except requests.RequestException as error:
                 raise ConnectionError(_unreachable(entry, file, folder, _reason(error))) from error
     return bad
 
 
-class _Gone(Exception):
-    """The source has no such file."""
+class _Changed(Exception):
+    """The source has no such file, or one of another size: trying again is of no use."""
 
 
 class _Resumed:
@@ -97,34 +99,51 @@ class _Resumed:
         self.start = bar.n
 
     def __call__(self, url: str, output_file: str, pooch: Any) -> None:
+        import requests
+
         have = self.part.stat().st_size if self.part.exists() else 0
+        self._show(have)
         if have < self.file.bytes:
             self._ask(url, have)
-        if self.part.stat().st_size < self.file.bytes:
-            import requests
-
-            raise requests.ConnectionError(f"the answer ended after {self.part.stat().st_size} of {self.file.bytes} bytes")
+        if (have := self.part.stat().st_size) < self.file.bytes:
+            raise requests.ConnectionError(f"the answer ended after {have} of {self.file.bytes} bytes")
         os.replace(self.part, output_file)  # whole, right or wrong: pooch compares the checksum next
 
     def _ask(self, url: str, have: int) -> None:
+        """Write what the server has from byte `have` on behind the part, or all of it in the place of the part."""
         headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
         with self.session.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
             if answer.status_code in (404, 410):
-                raise _Gone(f"{answer.status_code} at {url}")
+                raise _Changed(f"{self.file.name} is gone ({answer.status_code} at {url})")
+            if answer.status_code == 416 and have:  # the source's file is shorter than the part
+                self.part.unlink()
+                return self._ask(url, 0)
             answer.raise_for_status()
-            goes_on = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
-            have = have if goes_on else 0
-            with self.part.open("ab" if goes_on else "wb") as out:
+            total = _total(answer)
+            if total not in (None, self.file.bytes):
+                raise _Changed(f"{self.file.name} has {total} bytes instead of {self.file.bytes} at {url}")
+            goes_on = answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+            self._write(answer, have if goes_on else 0)
+
+    def _write(self, answer: Any, have: int) -> None:
+        with self.part.open("ab" if have else "wb") as out:
+            for chunk in answer.iter_content(_CHUNK):
+                out.write(chunk)
+                have += len(chunk)
                 self._show(have)
-                for chunk in answer.iter_content(_CHUNK):
-                    out.write(chunk)
-                    have += len(chunk)
-                    self._show(have)
-                    if have > self.file.bytes:
-                        break
+                if have > self.file.bytes:
+                    break
 
     def _show(self, have: int) -> None:
         self.bar.update(self.start + min(have, self.file.bytes) - self.bar.n)
+
+
+def _total(answer: Any) -> int | None:
+    """Size of the whole file, if the answer says it."""
+    if answer.headers.get("Content-Encoding"):
+        return None
+    text = answer.headers.get("Content-Range", "").rpartition("/")[2] or answer.headers.get("Content-Length", "")
+    return int(text) if text.isdigit() else None
 
 
 def _unreachable(entry: Entry, file: File, folder: Path, reason: str) -> str:

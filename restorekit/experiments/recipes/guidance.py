@@ -62,7 +62,7 @@ NAMES = {
     "guided_general": Recipe("general"),
     "unguided_general": Recipe("general", guided=False),
 }
-SIZES = {"smoke": 4, "quick": 300, "full": 3000}  # steps
+SIZES = {"smoke": 4, "quick": 300, "full": 2500}  # steps
 
 
 def random_kernels(n: int, *, generator: torch.Generator) -> Tensor:
@@ -150,7 +150,9 @@ class GuidanceTrainer(HyperGuidance):
             "seed": self.seed,
             "cpu_seconds": round(self._seconds),
             "machine": f"{cpu_model()}, {torch.get_num_threads()} thread, {kind}, torch {torch.__version__}",
-            "log": dict(zip(("step", "mean_loss", "map_rmse_percent", "cpu_seconds"), zip(*self.log, strict=True), strict=False)),
+            "log": dict(
+                zip(("step", "mean_loss", "map_rmse_percent", "cpu_seconds"), map(list, zip(*self.log, strict=True)), strict=False)
+            ),
             "training_folder": FOLDER,
             "training_pictures": {n: sha256(self._pictures[n].path.read_bytes()).hexdigest() for n in self.training},
             "excluded_pictures": list(EXCLUDED[FOLDER]),
@@ -162,33 +164,34 @@ class GuidanceTrainer(HyperGuidance):
         state = super().state_dict()
         return {**state, "plain": {**state["plain"], "log": self.log}}
 
-    def held_out_pair(self, i: int, level: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """x, y, k of held-out picture i with kernel and noise of its own, the same for every net."""
+    def held_out_pair(self, i: int, level: float | str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """x, y, k, sigma of held-out picture i, with kernel and noise of its own, the same for every net; level: a std, or 'quadrants'."""
         generator = torch.Generator().manual_seed(10_000 + i)
         x, k = self._pictures[self.held_out[i]].load(), random_kernels(1, generator=generator)
-        return x, gaussian_noise(Blur(k)(x), level, generator=generator), k
+        if isinstance(level, str):
+            sigma = noise_map((x.shape[-2], x.shape[-1]), level, low=SIGMA[0], high=SIGMA[1])
+        else:
+            sigma = torch.full_like(x, level)
+        return x, gaussian_noise(Blur(k)(x), sigma, generator=generator), k, sigma
 
     @torch.no_grad()
-    def validate(self, level: float | Tensor) -> dict[str, float]:
+    def validate(self, level: float | str) -> dict[str, float]:
         """Means over the held-out pictures: PSNR (no rounding, no border) of net and data step, RMSE of both maps in per cent."""
         rows = []
         for i in range(len(self.held_out)):
-            x, y, k = self.held_out_pair(i, level)
-            row = {
-                "net": _psnr(self.restore((y.to(self._device), k.to(self._device))).cpu(), x),
-                "deconvolution": _psnr(deconvolve(y, k), x),
-            }
+            x, y, k, true = self.held_out_pair(i, level)
+            guess = self.restore((y.to(self._device), k.to(self._device))).cpu()
+            row = {"net": _psnr(guess, x), "deconvolution": _psnr(deconvolve(y, k), x)}
             if self.proxy is not None:
                 maps = {"proxy": self.proxy(y.to(self._device)).cpu(), "classical": estimate_sigma(y, window=WINDOW)}
-                row |= {name: 100 * (sigma - level).square().mean().sqrt().item() for name, sigma in maps.items()}
+                row |= {name: 100 * (sigma - true).square().mean().sqrt().item() for name, sigma in maps.items()}
             rows.append(row)
         return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
 
     def validation(self) -> dict[str, dict[str, float]]:
         """`validate` at four levels and on four quadrants, for the record."""
-        levels = {f"{100 * level:.0f}%": level for level in VALIDATED}
-        found = {name: self.validate(level) for name, level in levels.items()}
-        found["quadrants"] = self.validate(noise_map((180, 180), low=SIGMA[0], high=SIGMA[1]))
+        levels: dict[str, float | str] = {f"{100 * level:.0f}%": level for level in VALIDATED}
+        found = {name: self.validate(level) for name, level in {**levels, "quadrants": "quadrants"}.items()}
         names = {"net": "validation_psnr", "deconvolution": "deconvolution_psnr", "proxy": "proxy_rmse_percent"}
         names["classical"] = "classical_rmse_percent"
         return {there: {level: round(row[here], 3) for level, row in found.items()} for here, there in names.items() if here in found["1%"]}

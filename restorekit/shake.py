@@ -11,7 +11,7 @@ from ._random import randn
 from .weather import CameraPath
 
 BRIGHT = 0.9  # above this a pixel may have been clipped by the sensor
-_ORDERS = 3  # velocity, acceleration and its change
+_ORDERS = 3  # velocity, acceleration and its change, each a third of the one before
 
 
 def shaken_pair(
@@ -60,9 +60,9 @@ def shaken_pair(
 def smooth_path(
     size: tuple[int, int], *, extent: float, rotation: float = 0.0, samples: int = 41, generator: torch.Generator
 ) -> CameraPath:
-    """sum_j c_j t^j for t in [-1, 1], j = 1 to 3, c_j normal with std 2^-j: still at t = 0, the middle of the exposure."""
+    """sum_j c_j t^j for t in [-1, 1], j = 1 to 3, c_j normal with std 3^-j: still at t = 0, the middle of the exposure."""
     t = torch.linspace(-1, 1, samples, dtype=torch.float64)
-    powers = torch.stack([t**j / 2**j for j in range(1, _ORDERS + 1)])
+    powers = torch.stack([t**j / 3**j for j in range(1, _ORDERS + 1)])
     path = (randn((3, _ORDERS), generator=generator).double() @ powers).T  # rows, columns, angle
     shifts, angles = path[:, :2], path[:, 2]
     shifts = shifts * (extent / torch.cdist(shifts, shifts).max())

@@ -14,7 +14,8 @@ from . import UserError, user_input
 SIZES = ("smoke", "quick", "full")
 SAVE_EVERY = 30.0  # seconds between saved states
 SHOW_EVERY = 60.0  # seconds between lines of a log
-_METADATA = ("net", "scale", "channels", "features", "layers", "size", "guided", "sigma_in_data", "steps")  # in the weights file itself
+# in the weights file itself
+_METADATA = ("net", "scale", "channels", "features", "layers", "size", "guided", "sigma_in_data", "steps", "widths", "noise_features")
 
 
 def add_parser(commands: Any) -> None:

@@ -15,6 +15,7 @@ from ..._check import check_choice
 _HOME = {
     "denoiser_gray": "denoiser",
     "denoiser_color": "denoiser",
+    "vdn_gray": "vdn",
     **{f"{kind}_{size}": "guidance" for size in ("tiny", "general") for kind in ("guided", "unguided")},
     "guided_data_tiny": "guidance",
     **{f"{net}_{kind}": "weather" for net in ("prenet", "dehaze") for kind in ("guided", "plain")},

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Adam
 
 from ..._patches import random_patches
@@ -46,7 +46,7 @@ TEST_SETS = ("set5", "set12", "set14", "bsd68", "cbsd68", "set3c", "fkp_test/HR"
 
 @dataclass(frozen=True)
 class TrainingState:
-    """After `step` steps: the loss, its exponential mean (1% new each step), both in grey levels of 255."""
+    """After `step` steps: the mean absolute error, its exponential mean (1% new each step), both in grey levels of 255."""
 
     step: int
     loss: float
@@ -56,41 +56,56 @@ class TrainingState:
 class DenoiserTrainer:
     """A learner: `step()` is one step of Adam on one batch. Same seed, same weights on one machine; saves and resumes exactly.
 
-    steps: length of the whole run, on which the step size depends. All randomness comes from one generator on the CPU.
+    steps: length of the whole run, on which the step size depends. All randomness comes from one generator on the CPU. A subclass
+    may train another net by another loss (`names`, `lr`, `clip`: largest norm of the gradient, `_make_net`, `_loss`).
     """
+
+    names: Mapping[str, tuple[int, str]] = NAMES
+    lr = LR
+    clip: float | None = None
 
     def __init__(self, name: str, steps: int, *, seed: int = 0, device: torch.device | str = "cpu") -> None:
         self.name, self.total_steps, self.seed = name, steps, seed
-        channels, folder = NAMES[name]
+        channels, folder = self.names[name]
         pictures = dataset(folder)
         names = [n for n in pictures.names if n not in EXCLUDED[folder]]
         self.training, self.held_out = split(names, (1 - HELD_OUT, HELD_OUT))
         self._pictures = pictures
         self._pixels = [read_bytes(pictures, n) for n in self.training]
         self._generator = torch.Generator().manual_seed(seed)
-        net = NoiseMapDenoiser(channels, features=FEATURES, layers=LAYERS, generator=self._generator).to(device)
-        self.net: NoiseMapDenoiser = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        net = self._make_net(channels).to(device)
+        self.net: nn.Module = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = deepcopy(self.net).requires_grad_(False)
-        self._optimizer = Adam(self.net.parameters(), LR)
+        self._optimizer = Adam(self.net.parameters(), self.lr)
         self._device = torch.device(device)
         self._step, self._mean_loss, self._seconds = 0, 0.0, 0.0
+
+    def _make_net(self, channels: int) -> nn.Module:
+        return NoiseMapDenoiser(channels, features=FEATURES, layers=LAYERS, generator=self._generator)
+
+    def _loss(self, clean: Tensor, noisy: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        """What is minimized, and the mean absolute error that is shown."""
+        loss = (self.net(noisy, sigma) - clean).abs().mean()
+        return loss, loss
 
     def step(self) -> TrainingState:
         """One batch, one step."""
         start = time.process_time()
         clean, sigma = (v.to(self._device) for v in self._batch())
         noisy = clean + sigma * randn(clean.shape, generator=self._generator, like=clean)
-        self._optimizer.param_groups[0]["lr"] = LR * min(1.0, (1 - self._step / self.total_steps) / (1 - CONSTANT))
-        loss = (self.net(noisy, sigma) - clean).abs().mean()
+        self._optimizer.param_groups[0]["lr"] = self.lr * min(1.0, (1 - self._step / self.total_steps) / (1 - CONSTANT))
+        loss, error = self._loss(clean, noisy, sigma)
         self._optimizer.zero_grad()
         loss.backward()
+        if self.clip is not None:
+            nn.utils.clip_grad_norm_(self.net.parameters(), self.clip)
         self._optimizer.step()
         self._step += 1
         with torch.no_grad():
             share = 1.0 if self._step <= CONSTANT * self.total_steps else 1 - AVERAGE
             for mean, p in zip(self.average.parameters(), self.net.parameters(), strict=True):
                 mean.lerp_(p, share)
-            value = 255 * loss.item()
+            value = 255 * error.item()
         self._mean_loss += max(0.01, 1 / self._step) * (value - self._mean_loss)
         self._seconds += time.process_time() - start
         return TrainingState(self._step, value, self._mean_loss)
@@ -110,7 +125,7 @@ class DenoiserTrainer:
 
     def describe(self) -> dict[str, Any]:
         """What to know about weights made here: net, recipe, machine, CPU seconds, each training picture with its SHA-256."""
-        channels, folder = NAMES[self.name]
+        channels, folder = self.names[self.name]
         return {
             "net": "restorekit.nets.NoiseMapDenoiser",
             "channels": channels,
@@ -122,7 +137,7 @@ class DenoiserTrainer:
             "batch": BATCH,
             "patch": PATCH,
             "loss": "L1",
-            "optimizer": f"Adam, {LR} for {CONSTANT:.0%} of the steps, then linear to 0 with an exponential mean {AVERAGE}",
+            "optimizer": f"Adam, {self.lr} for {CONSTANT:.0%} of the steps, then linear to 0 with an exponential mean {AVERAGE}",
             "seed": self.seed,
             "cpu_seconds": round(self._seconds),
             "machine": f"{cpu_model()}, {torch.get_num_threads()} thread, {self._device.type}, torch {torch.__version__}",

@@ -108,6 +108,13 @@ def test_validation_is_the_psnr_of_the_kept_weights(folder):
     assert scores["bicubic_psnr"]["clean"] == round(expected, 3) > scores["bicubic_psnr"]["noise 10"]
 
 
+def test_at_scale_1_clean_pictures_have_no_bicubic_score(folder):
+    scores = recipe.learner("and_random_x1", "smoke", steps=1).validation()
+    assert scores["validation_psnr"].keys() == {*scores["bicubic_psnr"], "clean"} != scores["bicubic_psnr"].keys()
+    told = recipe.summary({**scores, "training_pictures": {}, "training_folder": "f"})["scores"]
+    assert "clean" in told and "inf" not in told
+
+
 # the command
 
 

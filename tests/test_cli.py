@@ -93,6 +93,7 @@ BAD_RESTORE = {
     "unfinished": (["photo.png", "-o", "half.png"], "add --resume"),
     "damaged state": (["photo.png", "-o", "half.png", "--resume"], "damaged"),
     "kernel of bicubic": (["photo.png", "--method", "bicubic", "--kernel-out", "k.png"], "leave them out"),
+    "guided enlarges nothing": (["photo.png", "--method", "guided"], "add --scale 1"),
     "too long": (["photo.png", "--scale", "4", "--max-minutes", "0.0001", "--crop", "0,0,24,20"], "--max-minutes"),
 }
 

@@ -13,7 +13,9 @@ from . import UserError, align, numbers, output_path, scale, user_input
 if TYPE_CHECKING:
     from torch import Tensor
 
-METHODS = ("mlmc", "bicubic", "tv", "wiener")
+METHODS = ("mlmc", "guided", "bicubic", "tv", "wiener")
+BLIND = ("mlmc", "guided")  # those that find the blur, by mlmc
+_METHOD_HELP = "mlmc finds the blur; guided (scale 1) restores with that blur and a noise map; tv and wiener assume a typical blur"
 PRESETS = ("quick", "balanced", "strict", "paper", "published")
 
 
@@ -22,7 +24,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("picture", type=Path, help="PNG, JPEG, TIFF, WebP or BMP; gray or color")
     parser.add_argument("-o", "--output", type=Path, help="default: NAME_restored.png in the current folder")
     parser.add_argument("--scale", type=scale, default=2, help="1 (blind deblurring), 2, 3 or 4 (default 2)")
-    parser.add_argument("--method", choices=METHODS, default="mlmc", help="mlmc estimates the blur; tv and wiener assume a typical one")
+    parser.add_argument("--method", choices=METHODS, default="mlmc", help=_METHOD_HELP)
     parser.add_argument("--preset", choices=PRESETS, default="quick", help="effort of mlmc (default quick)")
     parser.add_argument("--align", type=align, default="resize", metavar="GRID", help="resize (overlays the input), phase0, or DY,DX")
     parser.add_argument(
@@ -48,15 +50,19 @@ def run(args: argparse.Namespace) -> int:
 
     args.output = args.output or Path(f"{args.picture.stem}_restored.png")
     state = state_path(args.output)
+    if args.method == "guided" and args.scale != 1:
+        raise UserError(f"Got --method guided at scale {args.scale}. Allowed: scale 1. Fix: add --scale 1.")
     with user_input():
         y = _crop(load_image(args.picture, gray=args.gray), args.crop)
         y = y.to(_device(args.device))
     output_path(args.output, force=args.force or (args.resume and state.exists()), suffixes=SUFFIXES)
     if args.kernel_out:
         output_path(args.kernel_out, force=args.force or args.resume, suffixes=SUFFIXES)
-    if args.method != "mlmc":
+    if args.method not in BLIND:
         if args.kernel_out or args.resume:
-            raise UserError(f"Got --kernel-out or --resume with --method {args.method}. Allowed: with mlmc. Fix: leave them out.")
+            raise UserError(
+                f"Got --kernel-out or --resume with --method {args.method}. Allowed: with mlmc and guided. Fix: leave them out."
+            )
         with user_input():
             image = _simple(args, y)
         save_image(image, args.output)
@@ -70,14 +76,15 @@ def run(args: argparse.Namespace) -> int:
     except Diverged as error:
         print(f"restorekit: {error}", file=sys.stderr)
         return 1
-    save_image(result.image, args.output)
+    image = _guided(args, y, result.kernel) if args.method == "guided" and not result.interrupted else result.image
+    save_image(image, args.output)
     if args.kernel_out:
         save_image(_kernel_picture(result.kernel), args.kernel_out)
     if result.interrupted:
         print(f"Stopped. The best so far is in {args.output}. Go on with:\n  {_again(args.argv)}", file=sys.stderr)
         return 130
     state.unlink(missing_ok=True)
-    print(f"Wrote {args.output} ({_size(result.image)}).")
+    print(f"Wrote {args.output} ({_size(image)}).")
     return 0
 
 
@@ -101,6 +108,13 @@ def _simple(args: argparse.Namespace, y: Tensor) -> Tensor:
     kernel = centered_gaussian(args.kernel_size or 4 * args.scale + 3, width, y.new_zeros(1), align_centroid(args.align, args.scale))
     sigma = args.sigma if args.sigma is not None else max(1 / 255, float(estimate_sigma(y, robust=True).mean()))
     return wiener(y, kernel, sigma=sigma, scale=args.scale, padding=args.padding)
+
+
+def _guided(args: argparse.Namespace, y: Tensor, kernel: Tensor) -> Tensor:
+    """The picture by the net that a noise map leads, with the kernel that was found."""
+    from ..methods.guided_restoration import restore_guided
+
+    return restore_guided(y, kernel, sigma=args.sigma, padding=args.padding).image
 
 
 def _crop(y: Tensor, crop: tuple[int, ...] | None) -> Tensor:

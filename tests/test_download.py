@@ -152,6 +152,7 @@ def test_a_part_is_completed_by_the_next_call(server, tiny, monkeypatch):
 def test_a_server_without_ranges_sends_it_whole(server, tiny):
     server.ways["big.bmp"] = ["cut", "no ranges"]
     assert_whole(fetch(tiny), server)
+    assert len(server.asked) == 4, "the whole answer was not put behind the part"
 
 
 @pytest.mark.parametrize("garbage", [b"<html>" * 100, b"x" * (len(BIG) - 1), b"x" * len(BIG), b"x" * (len(BIG) + 5)])

@@ -103,16 +103,18 @@ def build(kind: str, folder: Path) -> list[str]:
         return archive.namelist()
 
 
-def test_a_wheel_carries_the_shipped_weights(tmp_path):
+def test_a_wheel_carries_the_shipped_weights_and_the_list_of_sets(tmp_path):
     pytest.importorskip("hatchling")
     site = tmp_path / "site"
     files = set(build("wheel", site))
     weights = {f.name for f in (ROOT / "data" / "weights").iterdir()}
     assert len(weights) > 1 and {f"restorekit/_weights/{name}" for name in weights} <= files
+    assert "restorekit/_datasets/sets.json" in files
     assert {p.relative_to(ROOT).as_posix() for p in PACKAGE.rglob("*.py")} <= files
     assert {name.split("/")[0] for name in files} == {"restorekit", f"restorekit-{PROJECT['version']}.dist-info"}
     # far from the checkout, which would have the weights too
-    code = "import restorekit, restorekit.nets as n; n.load_denoiser(1); n.shipped_kernel_flow(2); print(restorekit.__file__)"
+    code = "import restorekit, restorekit.nets as n; n.load_denoiser(1); n.shipped_kernel_flow(2); "
+    code += "import restorekit.registry as r; r.entry('set5'); print(restorekit.__file__)"
     env = {**os.environ, "PYTHONPATH": str(site)}
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

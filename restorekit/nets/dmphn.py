@@ -67,7 +67,7 @@ class Pyramid(nn.Module):
 
     def forward(self, x: Tensor, before: Features | None = None, *, carry: bool = False) -> tuple[Tensor, Features]:
         levels = len(self.encoders)
-        r, f, found = torch.zeros_like(x), x.new_zeros(()), []
+        r, f, found = torch.zeros_like(x), x.new_zeros(()), Features()
         for l in range(levels, 0, -1):
             f = _by_patch(self.encoders[l - 1], x + r, GRIDS[l - 1]) + f
             if before is not None:
@@ -88,7 +88,7 @@ class Descent(nn.Module):
         self.decoders = nn.ModuleList(Decoder(features) for _ in range(levels))
 
     def forward(self, x: Tensor, before: Features | None = None) -> tuple[Tensor, Features]:
-        r, f, found = torch.zeros_like(x), x.new_zeros(()), []
+        r, f, found = torch.zeros_like(x), x.new_zeros(()), Features()
         for l, (encoder, decoder) in enumerate(zip(self.encoders, self.decoders, strict=True)):
             f = _by_patch(encoder, x + r, GRIDS[l]) + f
             if before is not None:
@@ -166,7 +166,7 @@ def load_dmphn(name: str, folder: str | os.PathLike[str] | None = None) -> DMPHN
             tag = f"s{s}_lv{l}" if stages > 1 else f"lv{l}"
             for kind, first in (("encoder", 1), ("decoder", 13)):
                 weights = load_weights(base / f"{kind}_{tag}.pkl", published=True, rename=_our_name(first))
-                getattr(stage, f"{kind}s")[l - 1].load_state_dict(weights)  # type: ignore[union-attr]
+                getattr(stage, f"{kind}s")[l - 1].load_state_dict(weights)
     return net.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 

@@ -67,12 +67,11 @@ class VDN(nn.Module):
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
                 layer.weight *= sqrt(6)
-        for last, bias in (
-            (self.denoising.tail, (0.0, log(EPS2))),
-            (self.noise[-1], (log(WINDOW**2 / 2 - 1), log(WINDOW**2 / 2 * _TYPICAL))),
-        ):
-            last.weight *= 0.05  # type: ignore[operator]
-            last.bias.copy_(torch.tensor(bias).repeat_interleave(self.channels))  # type: ignore[operator, union-attr]
+        noise = (log(WINDOW**2 / 2 - 1), log(WINDOW**2 / 2 * _TYPICAL))
+        for last, values in ((self.denoising.tail, (0.0, log(EPS2))), (self.noise[-1], noise)):
+            assert isinstance(last, nn.Conv2d) and last.bias is not None
+            last.weight *= 0.05
+            last.bias.copy_(torch.tensor(values).repeat_interleave(self.channels))
 
     def posterior(self, y: Tensor) -> VDNPosterior:
         """q(z, s2 | y)."""

@@ -166,7 +166,7 @@ def ranking(rows: Sequence[Mapping[str, Any]], table: Any) -> Markdown:
     single = [r for r in psnr if r["degradation"] not in (table.MEAN, "clean")]
     most, least = (f(single, key=lambda r: r["adversarial"] - r["classical"]) for f in (max, min))
     return Markdown(
-        f"Gain over bicubic, dB, mean of the unseen: {gains}. On clean input: {price}. Adversarial minus classical is largest on "
+        f"**x{rows[0]['scale']}.** Gain over bicubic, dB, mean of the unseen: {gains}. On clean input: {price}. Adversarial minus classical is largest on "
         f"{most['degradation']} ({most['adversarial'] - most['classical']:+.1f} dB), smallest on {least['degradation']} "
         f"({least['adversarial'] - least['classical']:+.1f} dB)."
     )
@@ -193,7 +193,7 @@ def restorations(pictures: Mapping[str, Tensor], dB: Mapping[str, float], truth:
 
 
 def evidence(name: str, rows: str, columns: Sequence[str] | None = None) -> tuple[list[Markdown], dict[str, Any]]:
-    """A stored table as the function `rows` of its module reads it, then each of its claims in words; and the claims by id.
+    """A stored table as the function `rows` of its module reads it, then each of its claims, if any, in words; and the claims by id.
 
     columns: which to show; rows without the first two are left out. A table that is not stored is named with its command.
     """
@@ -203,7 +203,7 @@ def evidence(name: str, rows: str, columns: Sequence[str] | None = None) -> tupl
     except FileNotFoundError:
         return [Markdown(f"Table `{name}` is not stored; `{command_for(name, 'quick')}` makes it.")], {}
     made = [row for row in getattr(module, rows)(stored.rows) if columns is None or all(c in row for c in columns[:2])]
-    records = {record.id: record for record in module.claims(stored.rows, "quick")}
+    records = {record.id: record for record in module.claims(stored.rows, "quick")} if hasattr(module, "claims") else {}
     return [table(made, stored, columns), *(reading(record) for record in records.values())], records
 
 

@@ -52,7 +52,7 @@ def _noise(factor: float) -> dict[str, Any]:
 IDEAS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # of the adversary, of the training
     "adversarial": ({}, {}),
     "little noise in the ball": (_noise(BALANCED["noise"]), {}),
-    "more noise in the ball": (_noise(1.0), {}),
+    "more noise in the ball": (_noise(0.4), {}),
     "noise map": ({"noise": "map"}, {}),
     "mild strength": ({"strength": (STRENGTH[0] + 6, STRENGTH[1])}, {}),
     "severe strength": ({"strength": (STRENGTH[0] - 6, STRENGTH[1])}, {}),

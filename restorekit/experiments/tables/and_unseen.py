@@ -22,7 +22,7 @@ from ._mlmc_trials import known, shown
 
 NAME = "and_unseen"
 SIZES = ("smoke", "quick")
-SCALES = (2,)
+SCALES = (2, 4)
 METHODS = ("bicubic", *SHIPPED)
 SIDE = {"smoke": 96, "quick": 256}
 

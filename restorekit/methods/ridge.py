@@ -211,11 +211,12 @@ class ProxyDescent:
             got = f"inner_steps={self.inner_steps}, inner_rate={self.inner_rate}, outer_rate={self.outer_rate}"
             fail(got, "positive numbers", "leave them out for the defaults")
 
-    def init(self, lam: float = 1.0, *, generator: torch.Generator | None = None) -> ProxyState:
-        """The state at a first lam within the proxy's range. generator: for a net's units."""
+    def init(self, lam: float = 1.0, *, theta: Theta | None = None, generator: torch.Generator | None = None) -> ProxyState:
+        """The state at a first lam within the proxy's range. theta: default the proxy's `start`, for which a net needs a generator."""
         if not self.proxy.low <= lam <= self.proxy.high:
             fail(f"lam={lam}", f"{self.proxy.low} to {self.proxy.high}", "start within the proxy's range")
-        return self._state(self.proxy.start(generator=generator), torch.tensor(lam, dtype=torch.float64).log(), 0)
+        theta = self.proxy.start(generator=generator) if theta is None else theta
+        return self._state(theta, torch.tensor(lam, dtype=torch.float64).log(), 0)
 
     def inner_loss(self, theta: Theta, log_lam: Tensor | None = None) -> Tensor:
         """G(theta): the mean of c g over the nodes, or over the log_lam (k,) given."""

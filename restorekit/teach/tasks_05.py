@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -20,7 +18,7 @@ QUIZ = [
         "K terms of the Neumann series at the minimum are the same as ...",
         ["K steps of conjugate gradients", "K steps of gradient descent, unrolled", "K difference quotients"],
         1,
-        "Section 4.4: both apply step (I - step H)^k for k below K.",
+        "Section 4.3: both apply step (I - step H)^k for k below K.",
     ),
     (
         "g is convex in theta. Does gradient descent in lam through the trained proxy reach the least validation loss?",
@@ -84,39 +82,6 @@ def implicit() -> Exercise:
             "dg/dx(x*(h), h) = 0 for all h. Differentiate it by h.",
             "H dx*/dh + B = 0, and d phi/dh = df/dh + (dx*/dh)^T df/dx.",
             "direct - B.mT @ torch.linalg.solve(H, slope).",
-        ],
-        tol=1e-8,
-    )
-
-
-def series() -> Exercise:
-    """step sum_{k < terms} (I - step H)^k b."""
-
-    def solve(product: Callable[[Tensor], Tensor], b: Tensor, terms: int, step: float, *, kind: str = "") -> Tensor:
-        term = total = b
-        for _ in range(terms - 1 + (kind == "more")):
-            term = term + step * product(term) if kind == "plus" else term - step * product(term)
-            total = total + term
-        if kind == "last":
-            return step * term
-        return total if kind == "unscaled" else step * total
-
-    H, D = _hessian(4, 1), torch.diag(torch.tensor([0.5, 2.0], dtype=torch.float64))
-    cases = [(lambda v: H @ v, _draw(4, seed=2), 7, 0.2), (lambda v: D @ v, _draw(2, seed=3), 1, 0.4)]
-    return exercise(
-        "the Neumann series",
-        solve,
-        cases=cases,
-        wrong={
-            "The factor step in front is missing": lambda *a: solve(*a, kind="unscaled"),
-            "That is one term too many: the first term is b itself": lambda *a: solve(*a, kind="more"),
-            "Each factor is I - step H, with a minus": lambda *a: solve(*a, kind="plus"),
-            "All terms are summed, not only the last one": lambda *a: solve(*a, kind="last"),
-        },
-        hints=[
-            "Keep two vectors: the present term and the sum.",
-            "term <- term - step * product(term), terms - 1 times; add each to the sum.",
-            "Return step * total, with term = total = b at the start.",
         ],
         tol=1e-8,
     )

@@ -107,7 +107,8 @@ class Film:
         axes[1].plot(lams, told, color=PALETTE[1], linestyle=DASHES[1], linewidth=2, label="proxy")
         lam = state.log_lam.exp().item()
         axes[1].plot([lam], [state.f.item()], marker="o", color=PALETTE[0], markersize=8)
-        axes[0].set(xscale="log", ylim=(self.exact[:, :SHOWN].min() - 0.3, self.exact[:, :SHOWN].max() + 0.3))
+        low, high = self.exact[:, :SHOWN].min().item(), self.exact[:, :SHOWN].max().item()
+        axes[0].set(xscale="log", ylim=(low - 0.3, high + 0.3))
         axes[1].set(xscale="log", ylim=(0.8 * self.phi.min().item(), 1.1 * self.phi.max().item()), xlabel="lam")
         axes[0].set_title(f"step {state.step}: lam = {lam:.2g}", fontsize=FONT)
         if legend:
@@ -170,17 +171,28 @@ def guided_weights(gains: Mapping[str, float], spread: float | None) -> Picture:
     )
 
 
-def maps(pictures: Mapping[str, Tensor], top: float, says: str) -> Picture:
-    """Noise maps on one scale from 0 to top."""
-    return show(dict(pictures), limits=(0, top), alt=says, cols=4)
+def maps(sigma: Tensor, guides: Mapping[str, Tensor]) -> Picture:
+    """The true noise map and estimates of it on one scale, with their errors."""
+    off = {name: (v - sigma).square().mean().sqrt().item() for name, v in guides.items()}
+    shown = {"true map": sigma} | {f"{name}: off by {off[name]:.2%}": v for name, v in guides.items()}
+    says = "A noise map and estimates of it, off by " + ", ".join(f"{name} {value:.2%}" for name, value in off.items()) + "."
+    return show(shown, limits=(0, 1.2 * sigma.max().item()), alt=says, cols=4)
 
 
-def gain_lines(rows: Sequence[Mapping[str, Any]], levels: Sequence[str], pairs: Mapping[str, tuple[str, str, str]]) -> Picture:
-    """Guided minus unguided against the noise level: name -> (method, guide, method without), rows as the table summarizes them."""
+PAIRS = {
+    "tiny": ("guided_tiny", "unguided_tiny"),
+    "general": ("guided_general", "unguided_general"),
+    "tiny, map in the data step too": ("guided_data_tiny", "unguided_tiny"),
+    "tiny over general without": ("guided_tiny", "unguided_general"),
+}
+
+
+def gain_lines(rows: Sequence[Mapping[str, Any]], levels: Sequence[str], guide: str = "proxy") -> Picture:
+    """Guided minus unguided against the noise level, rows as `guidance_gain` summarizes them."""
     of = {(r["method"], r["guide"]): r for r in rows}
     at = [float(level.rstrip("%")) for level in levels]
     lines: dict[str, Any] = {}
-    for name, (method, guide, without) in pairs.items():
+    for name, (method, without) in PAIRS.items():
         if (method, guide) in of and (without, "none") in of:
             lines[name] = (at, [of[method, guide][v] - of[without, "none"][v] for v in levels])
     says = "; ".join(f"{name} {line[1][0]:+.2f} at {levels[0]}, {line[1][-1]:+.2f} at {levels[-1]}" for name, line in lines.items())
@@ -206,7 +218,12 @@ def painted(sigma: Tensor, found: Tensor, results: Mapping[str, Tensor], y: Tens
     return show(shown, alt=f"Painted noise up to {top:.0%}, found with an error of {error:.1%}; restored: {says}.", cols=3)
 
 
-def sweep(lines: Mapping[str, Sequence[float]], levels: Sequence[float], xlabel: str, says: str) -> Picture:
-    """PSNR against a noise level, told or true."""
-    ends = ", ".join(f"{name} {line[0]:.1f} to {line[-1]:.1f}" for name, line in lines.items())
-    return plot_lines({n: (levels, list(v)) for n, v in lines.items()}, xlabel=xlabel, ylabel="PSNR (dB)", alt=f"{says}: {ends} dB.")
+def sweep(rows: Sequence[Mapping[str, Any]], kind: str, xlabel: str) -> Picture:
+    """PSNR against a noise level, told or true: rows as `guidance_told` summarizes them."""
+    lines: dict[str, Any] = {}
+    for row in rows:
+        if row["sweep"] == kind:
+            levels = [name for name in row if name.endswith("%")]
+            lines[row["method"]] = ([float(v.rstrip("%")) for v in levels], [row[v] for v in levels])
+    ends = ", ".join(f"{name} {line[1][0]:.1f} to {line[1][-1]:.1f}" for name, line in lines.items())
+    return plot_lines(lines, xlabel=xlabel, ylabel="PSNR (dB)", alt=f"PSNR against {xlabel}: {ends} dB.")

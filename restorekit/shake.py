@@ -47,7 +47,9 @@ def shaken_pair(
     edge = BRIGHT**gamma
     light = x.clamp(0, 1) ** gamma
     light = light * (1 + (boost - 1) * ((light - edge) / (1 - edge)).clamp_min(0))
-    mean = sum(_warp(light, path, t) for t in range(samples)) / samples
+    mean = torch.zeros_like(light)
+    for t in range(samples):
+        mean = mean + _warp(light, path, t) / samples
     y = mean.clamp(0, 1) ** (1 / gamma)
     if sigma:
         y = y + sigma * randn(y.shape, generator=generator, like=y)

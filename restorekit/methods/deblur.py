@@ -15,7 +15,7 @@ from .kernel_fit import RIDGE, fit_kernel, fit_varying
 
 # chosen on eight shaken crops of BSDS400 pictures, none of which any table reports
 MU = 0.03  # weight of |x - v|^2 against |A x - y|^2
-COMMON = 1.0  # how strongly the kernels of a grid are drawn to the common one
+COMMON = 0.02  # how strongly the kernels of a grid are drawn to the common one
 CELL = 96  # px: side of a cell of the grid
 VARIES = 0.85  # the grid is believed if it leaves less than this share of the residual of one kernel
 WORTH = 0.9  # and a kernel at all, if it leaves less than this share of |v - y|
@@ -67,7 +67,7 @@ def deblur_dynamic(
     with torch.no_grad():
         v = prior if isinstance(prior, Tensor) else prior(y, 0.0)
         done = [
-            _one(v[i : i + 1], y[i : i + 1], kernel_size, grid, mu, ridge, common, padding, safeguard)  # type: ignore[arg-type]
+            _one(v[i : i + 1], y[i : i + 1], kernel_size, grid, mu, ridge, common, padding, safeguard)
             for i in range(y.shape[0])
         ]
     image, kernels, grids, residuals, taken = zip(*done, strict=True)

@@ -122,12 +122,12 @@ def entries() -> dict[str, Entry]:
 
 def entry(name: str) -> Entry:
     """The set called `name`; capitals, hyphens and underscores do not matter ("Set5", "GOPRO_Large"). ValueError for another name."""
-    found = next((e for e in entries().values() if _plain(name) in _names(e)), None)
-    if found is None:
+    wanted = next((e for e in entries().values() if _plain(name) in _names(e)), None)
+    if wanted is None:
         fix = "choose one of these; for a folder of your own give dataset() its path"
         fail(f"the set {name!r}", ", ".join(entries()), fix)
         raise AssertionError
-    return found
+    return wanted
 
 
 def known(name: str) -> bool:
@@ -165,7 +165,8 @@ def found(name: str) -> Path:
     wanted, folder = entry(name), find(name)
     get = f"python -m restorekit data get {wanted.name}"
     if folder is None:
-        fix = get if wanted.files else f"get it by hand (python -m restorekit data list {wanted.name}) into a folder {wanted.name} there"
+        by_hand = f"get it by hand (python -m restorekit data list {wanted.name}) into the folder {wanted.name} of your RESTOREKIT_DATA"
+        fix = get if wanted.files else by_hand
         places = "in the folder that RESTOREKIT_DATA names" if os.environ.get("RESTOREKIT_DATA") else "in RESTOREKIT_DATA, which is not set"
         fail(f"the set {wanted.name!r}, found neither {places}, nor in the cache", "a set that is here", fix, FileNotFoundError)
         raise AssertionError
@@ -189,9 +190,9 @@ def check(wanted: Entry, folder: Path) -> Report:
         fail(f"{folder}, which is no folder", f"the folder of {wanted.name}", "check the path", FileNotFoundError)
     missing = [f.name for f in wanted.files if not (folder / f.name).is_file()]
     altered = [f"{f.name}, {flaw}" for f in wanted.files if f.name not in missing and (flaw := _flaw(folder / f.name, f))]
-    found = {pattern: _count(folder, pattern) for pattern in wanted.pictures}
-    sound = len(wanted.files) - len(missing) - len(altered)
-    return Report(wanted, folder, sound, tuple(missing), tuple(altered), found)
+    counts = {pattern: _count(folder, pattern) for pattern in wanted.pictures}
+    right = len(wanted.files) - len(missing) - len(altered)
+    return Report(wanted, folder, right, tuple(missing), tuple(altered), counts)
 
 
 def sound(wanted: Entry, folder: Path) -> list[File]:

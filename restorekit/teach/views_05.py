@@ -137,7 +137,7 @@ class Film:
     def player(self) -> Stepper:
         """The stepper."""
         question = "Which is right first: the response near lam, or that at the ends of the range?"
-        return stepper(self.states, self.frame, question=question)
+        return stepper(list[Any](self.states), self.frame, question=question)
 
 
 def paths(problem: Ridge, rho: Tensor, values: Tensor, path: Sequence[float], reading: str) -> Picture:

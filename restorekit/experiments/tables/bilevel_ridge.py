@@ -97,7 +97,8 @@ def _hypergradient(cell: Cell) -> dict[str, float]:
 
 def _problem(name: str, seed: int) -> tuple[Ridge, Tensor]:
     """The problem and a fine grid of log lam over its range."""
-    points = torch.linspace(*(math.log(end) for end in RANGES[name]), 401, dtype=torch.float64)
+    low, high = RANGES[name]
+    points = torch.linspace(math.log(low), math.log(high), 401, dtype=torch.float64)
     if name == "one valley":
         return random_ridge(generator=seeded(NAME, seed)), points
     problem = two_valleys()

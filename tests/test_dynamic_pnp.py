@@ -12,6 +12,7 @@ from restorekit.methods.deblur import deblur_dynamic
 from restorekit.methods.dynamic_pnp import DynamicPnP, DynamicState
 from restorekit.methods.operator_updates import Affine, Dense, Diagonal, Kernel, OperatorUpdate, Reading, VaryingKernels
 from restorekit.solvers import iterate, load_state, run, save_state
+from restorekit.varying_blur import VaryingBlur
 
 READINGS: list[tuple[Reading, tuple[int, ...]]] = [
     (Dense(), (2, 2, 6, 7)),
@@ -91,8 +92,8 @@ def test_the_printed_update_is_neither_the_gradient_nor_zero_at_the_right_answer
         y = reading.apply(true, x) + n
         t = y - n
         printed, gradient = (OperatorUpdate(reading, rule) for rule in ("printed", "gradient"))
-        at = torch.randn(true.shape, generator=g, dtype=torch.float64)
-        assert cosine(printed.direction(at, x, t), gradient.direction(at, x, t)) < 0.95
+        start = reading.identity(x)
+        assert abs(cosine(printed.direction(start, x, t), gradient.direction(start, x, t))) < 0.3
         assert gradient.direction(true, x, t).abs().max() < 1e-12 < 0.1 < printed.direction(true, x, t).abs().max()
 
 
@@ -161,7 +162,7 @@ def test_stepping_by_hand_is_run_and_a_saved_state_goes_on(tmp_path):
     by_hand = list(islice(iterate(solver), 4))[-1]
     whole = run(solver, 4).state
     save_state(tmp_path / "state.pt", run(solver, 2).state)
-    resumed = run(solver, 2, load_state(tmp_path / "state.pt")).state
+    resumed = run(solver, 2, load_state(tmp_path / "state.pt", DynamicState)).state
     for other in (by_hand, resumed):
         assert torch.equal(whole.x, other.x) and torch.equal(whole.A, other.A) and whole.step == other.step == 4
 
@@ -204,26 +205,24 @@ def test_one_exact_round_improves_a_flawed_estimate_and_is_two_steps_of_the_solv
     out = deblur_dynamic(y, lambda y, sigma: v, kernel_size=11, grid=None)
     assert out.taken == (True,) and psnr(out.image, x).item() > psnr(v, x).item() + 1
     solver = DynamicPnP(y, lambda x, sigma: v, OperatorUpdate(Kernel(11), "exact"), mu=0.03, x_step="exact", fit="v")
-    torch.testing.assert_close(run(solver, 2).state.x, out.image, atol=2e-3, rtol=0)
+    assert (run(solver, 2).state.x - out.image).square().mean().sqrt() < 1e-3 < (out.image - v).square().mean().sqrt() / 10
     assert out.residuals[0, 1] < out.residuals[0, 0] and out.residuals[0, 3] < out.residuals[0, 1]
 
 
 def test_a_difference_that_is_no_blur_is_left_alone():
     x = bundled("coffee", size=(64, 64))
-    v = (x + 0.1 * torch.randn(x.shape, generator=gen(5))).clamp(0, 1)  # a prior that adds grain to a sharp picture
+    v = 0.7 * x  # a prior that lowers the contrast of a sharp picture: no kernel of sum 1 explains that
     out = deblur_dynamic(x, v, kernel_size=7, grid=None)
     assert out.taken == (False,) and torch.equal(out.image, v)
     assert deblur_dynamic(x, v, kernel_size=7, grid=None, safeguard=False).taken == (True,)
 
 
 def test_the_grid_is_used_where_the_blur_varies_and_only_there():
-    x = bundled("astronaut", size=(192, 192))
-    kernels = motion_kernel(9, n=2, generator=gen(8))
-    from restorekit.varying_blur import VaryingBlur
-
-    varying, uniform = VaryingBlur(kernels, (1, 2))(x), Blur(kernels[:1], "replicate")(x)
-    grids = [deblur_dynamic(y, x, kernel_size=9).grids[0] for y in (varying, uniform)]
-    assert grids == [(2, 2), (1, 1)]
+    x = bundled("astronaut", size=(192, 128))
+    kernels = motion_kernel(7, n=2, generator=gen(8))
+    varying, uniform = VaryingBlur(kernels, (2, 1))(x), Blur(kernels[:1], "replicate")(x)
+    grids = [deblur_dynamic(y, x, kernel_size=7).grids[0] for y in (varying, uniform)]
+    assert grids == [(2, 1), (1, 1)]
 
 
 def test_each_picture_of_a_batch_is_restored_by_itself():

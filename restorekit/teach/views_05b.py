@@ -7,10 +7,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
+from IPython.display import Markdown
 from torch import Tensor
 
 from .. import metrics
 from ..experiments import Results, markdown
+from ..experiments.tables._weather import GUIDED, PLAIN, gaps
+from ..experiments.tables.rain_guidance import TARGET
 from ._picture import Picture
 from .cards import Card, card
 from .figures import show
@@ -163,3 +166,22 @@ def pairs(results: Results) -> str:
         row["mean"] = sum(values) / len(values)
     made = results.stamp
     return f"{markdown(list(by.values()))}\n\n*{made['size']}: {made['rows']} cells, {made['date'][:10]}, `{made['command']}`*"
+
+
+def target(rows: Sequence[Mapping[str, Any]]) -> Markdown:
+    """Whether the guided net gains what we set out for, level by level, from the stored rows."""
+    said = []
+    for level in ("light", "heavy"):
+        found = gaps(rows, GUIDED, PLAIN, level)
+        mean = sum(found) / len(found)
+        said.append(f"{level} {mean:+.2f} dB, {'reached' if mean >= TARGET else 'not reached'}")
+    return Markdown(f"Rain, guided over plain; our aim was {TARGET:+.1f} dB: {'; '.join(said)}.")
+
+
+def led(maps: Mapping[str, Tensor], results: Mapping[str, Tensor], truth: Tensor) -> Picture:
+    """Depth maps on one scale above, what nets made with them below."""
+    top = max(float(m.max()) for m in maps.values())
+    shown = {name: (m / top).clamp(0, 1) for name, m in maps.items()}
+    scores = {name: dB(x, truth) for name, x in results.items()}
+    says = "PSNR: " + ", ".join(f"{name} {value:.1f} dB" for name, value in scores.items()) + "."
+    return show({**shown, **{f"{n}: {scores[n]:.1f} dB": x.clamp(0, 1) for n, x in results.items()}}, alt=says, cols=3)

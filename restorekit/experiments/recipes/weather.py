@@ -51,7 +51,7 @@ class Recipe:
 
 
 NAMES = {name: Recipe(task, guided) for name, (task, guided) in SHIPPED.items()}
-STEPS = {"rain": 1600, "haze": 2500}
+STEPS = {"rain": 1600, "haze": 2000}
 SIZES = {"smoke": 4, "quick": 200, "full": None}  # steps; None: those of the task
 LOSSES = {"rain": negative_ssim, "haze": smooth_l1}
 VALIDATED = {"rain": ("light", "heavy"), "haze": ("thin", "thick")}

@@ -42,6 +42,10 @@ _PUBLIC = {
     "methods.degraders": "random_degradation",
     "methods.and_trainer": "ANDTrainer",
     "methods.bilevel": "hypergradient_unrolled hypergradient_implicit hypergradient_neumann",
+    "nets.proxy": "ProxyNet",
+    "nets.guided": "GuidedRestorer",
+    "methods.guidance": "HyperGuidance inner_step outer_step naive_step",
+    "methods.guided_restoration": "restore_guided",
     "experiments": "Cell run_cells",
     "teach": "Trace stepper explore compare show_kernels plot_history parity claim exercise",
 }

@@ -19,7 +19,7 @@ COMMON = 0.02  # how strongly the kernels of a grid are drawn to the common one
 CELL = 96  # px: side of a cell of the grid
 VARIES = 0.85  # the grid is believed if it leaves less than this share of the residual of one kernel
 WORTH = 0.9  # and a kernel at all, if it leaves less than this share of |v - y|
-_TOLERANCE = 1e-4  # of conjugate gradients; 1e-3 costs 0.9 dB where the prior is good
+_TOLERANCE = 1e-4  # relative residual of conjugate gradients
 
 
 @dataclass(frozen=True)

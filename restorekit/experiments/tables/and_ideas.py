@@ -64,7 +64,7 @@ IDEAS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # of the adversary,
     "no clean pairs": ({}, {"clean_share": 0.0}),
 }
 SIDE = {"smoke": 48, "quick": 160}
-STEPS = {"smoke": 2, "quick": 300}
+STEPS = {"smoke": 2, "quick": 150}
 COUNT = 10  # pictures
 
 

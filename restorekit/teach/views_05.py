@@ -117,6 +117,11 @@ class Film:
             axes[0].legend(fontsize=FONT - 1, frameon=False)
         return f"{lam:.2g}"
 
+    def errors(self, state: ProxyState) -> tuple[float, float]:
+        """The proxy's error near lam and its largest over the range."""
+        off = (self.descent.proxy(state.theta, self.rho) - self.exact).abs().amax(1)
+        return off[(self.rho - state.log_lam).abs().argmin()].item(), off.max().item()
+
     def strip(self) -> Picture:
         """Four key frames."""
         at = sorted({round(i * (len(self.states) - 1) / 3) for i in range(4)})
@@ -131,8 +136,8 @@ class Film:
         """One step."""
         figure, axes = canvas(2, 1, width=7.0, height=5.6, sharex=True)
         lam = self._draw(axes, state, True)
-        worst = (self.descent.proxy(state.theta, self.rho) - self.exact).abs().max().item()
-        return Picture(figure, alt=f"Step {state.step}: lam = {lam}, largest error of the proxy {worst:.2g}.")
+        near, worst = self.errors(state)
+        return Picture(figure, alt=f"Step {state.step}: lam = {lam}, error of the proxy {near:.2g} near lam, {worst:.2g} at worst.")
 
     def player(self) -> Stepper:
         """The stepper."""

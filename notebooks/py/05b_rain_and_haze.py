@@ -71,6 +71,7 @@ def median(y, width):
     return rows.median(-1).values
 
 
+# %%
 scene = rk.bundled("cat", size=pick(smoke=96, quick=128, full=256))
 rainy, S = rk.rain(scene, density=60, length=22, angle=0.1, generator=seeded(1))
 rainy, R = rainy.clamp(0, 1), rk.rain_region(S)
@@ -84,8 +85,8 @@ check_range("gain by knowing where it rains, dB", gain, low=0.5)
 compare(tried, scene, alt=views.scored)
 
 # %% [markdown]
-# The same filter, used only where it rains, is better by far: the rest stays as it was. So much is a map worth *if it is true*. At
-# test time nobody hands us one.
+# The same filter, used only where it rains, is better: the rest stays as it was. So much is a map worth *if it is true*. At test time
+# nobody hands us one.
 #
 # ## 3. The model
 #
@@ -112,7 +113,8 @@ compare(tried, scene, alt=views.scored)
 #
 # ### 4.1 A layer of streaks and its map
 #
-# Drops hit a random grid; each stamps a streak, a line with a soft cross-section. Far drops are shorter, thinner, fainter, more.
+# Drops hit a random grid; each stamps a streak, a line with a soft cross-section: a convolution of hits. Far drops are shorter, thinner,
+# fainter, more; `rk.rain` adds several distances. The region map marks what adds more than 0.05.
 
 
 # %%
@@ -131,9 +133,6 @@ hits = torch.where(hits < 0.01, 40 * hits, 0.0)
 mine = my_layer(hits, streak[0, 0])
 parity(mine, rk.Blur(streak, "zero")(hits)[0, 0])
 check("all light arrives or leaves the picture", hits.sum() >= mine.sum(), True, 0)
-
-# %% [markdown]
-# So rain is a convolution of hits, and `rk.rain` adds the layers of several distances. The region map marks what adds more than 0.05.
 
 
 # %%
@@ -190,6 +189,7 @@ def my_stage(net, y, x, h, c):
     return y + net.tail(v), h, c
 
 
+# %%
 plain = PReNet(3, 6, 4, blocks=2, generator=seeded(0)).double().requires_grad_(False)
 y = rainy[..., :24, :24].double()
 x, h, c = y, torch.zeros(1, 6, 24, 24).double(), torch.zeros(1, 6, 24, 24).double()
@@ -205,7 +205,7 @@ check_range("largest |h|, below 1 by tanh and the gate", h.abs().max(), high=1)
 #
 # Algorithm 1 on crops of three bundled pictures: one step down $g$ for $\theta$, one step down $f = -\mathrm{SSIM}$ for $\omega$.
 
-# %% tags=["nbval-ignore-output"]
+# %%
 names = ("coffee", "rocket", "astronaut")
 bank = torch.cat([rk.patches(rk.bundled(n, size=192), 32, 16) for n in names])
 
@@ -217,18 +217,20 @@ def sample(generator):
     return y, x, rk.rain_region(layer)
 
 
+# %% tags=["nbval-ignore-output"]
 net = PReNet(3, 12, 4, blocks=2, unshuffle=2, guided=True, generator=seeded(0))
 proxy = ProxyNet("rain", 3, generator=seeded(1))
-steps = pick(smoke=12, quick=120, full=1500)
-game = HyperGuidance(net, proxy, sample, steps=steps, f=negative_ssim, lr=3e-3)
+steps = pick(smoke=12, quick=160, full=1500)
+rates = {"lr": 4e-3, "lr_g": 2e-3}
+game = HyperGuidance(net, proxy, sample, steps=steps, f=negative_ssim, **rates)
 record = {"f": lambda s: s.loss, "g": lambda s: s.loss_g}
 history = run(game, steps, record=record).history
 check_range("f at the end", sum(history["f"][-10:]) / 10, high=-0.5)
 views.losses(history["f"], history["g"])
 
 # %% [markdown]
-# The proxy's loss settles first, as in the paper's Fig. 4. Note what happened: $g$ does not contain $\omega$. The two problems are solved
-# side by side, and "bilevel" means that $\omega$ sees the proxy's map and not the true one (page 05).
+# Note what happened: $g$ does not contain $\omega$. The two problems are solved side by side, and "bilevel" means that $\omega$ sees the
+# proxy's map and not the true one (page 05).
 #
 # ## 5. See it move
 #
@@ -241,6 +243,10 @@ with torch.no_grad():
     stages = list(trained.steps(rainy, sigma))
 maps = {"map of the proxy": sigma, "true region": R}
 film = views.Stages(rainy, stages, scene, maps)
+alike = torch.corrcoef(torch.stack([sigma.flatten(), R.flatten()]))[0, 1]
+check_range(
+    "correlation of the two maps", alike, low=pick(smoke=-1, quick=0.05, full=0.2)
+)
 least = pick(smoke=-20, quick=0, full=1)
 check_range(
     "gain of the last stage, dB", film.states[-1].dB - film.states[0].dB, low=least
@@ -248,8 +254,8 @@ check_range(
 display(film.strip(), film.player())
 
 # %% [markdown]
-# Most is gone after the first stage, although the loss looks at the last one only. The proxy's map is soft: it marks edges that look
-# like streaks, and it cannot know better than the picture tells.
+# The first stage takes most of it, although the loss looks at the last one only. The proxy's map is soft: it cannot know better than
+# the picture tells.
 #
 # What if the map lies? Hand the same net the true region, none, and everything.
 
@@ -264,12 +270,14 @@ with torch.no_grad():
     told = {name: trained(rainy, m).clamp(0, 1) for name, m in lies.items()}
 scores = {name: dB(v, scene) for name, v in told.items()}
 between = max(scores.values()) - min(scores.values())
-check_range("the map matters, dB between best and worst", between, low=0.01)
+check_range(
+    "dB between best and worst map", between, low=pick(smoke=0, quick=0.01, full=0.1)
+)
 compare(told, scene, alt=views.scored)
 
 # %% [markdown]
-# A net that follows its map must suffer from a wrong one. How much it gains from a true one is what the map could bring at most; the
-# proxy brings a part of it.
+# A net that follows its map suffers from a wrong one. It was trained with the proxy's maps, so the true one need not be better for it:
+# "told the truth" is no upper bound, unless the net is trained with the truth.
 #
 # ### 5.1 The published nets on other rain
 #
@@ -300,6 +308,7 @@ def my_haze(x, d, beta, A):
     return t * x + (1 - t) * A, t
 
 
+# %%
 garage, depth = rk.bundled_depth(size=(100, 148))
 hazy, t = my_haze(garage.double(), depth.double(), 0.6, 0.9)
 parity(hazy, rk.haze(garage.double(), depth.double(), beta=0.6, airlight=0.9)[0])
@@ -339,6 +348,7 @@ def my_darkest(x, patch):
     return lowest.unfold(2, patch, 1).unfold(3, patch, 1).amin((-2, -1))
 
 
+# %%
 clear = garage.double()
 parity(my_darkest(clear, 9), darkest(clear, 9))
 even, t_even = my_haze(clear, torch.full_like(depth, 2.0).double(), 0.4, 0.9)
@@ -364,6 +374,7 @@ check_range(
     "gain with the guided filter, dB", dB(fitted.x, garage) - dB(thick, garage), low=1
 )
 check_range("airlight found, true 0.9", fitted.airlight.mean(), 0.8, 1.0)
+# %%
 views.gallery(
     {
         "t in blocks": blocks.t,
@@ -439,9 +450,18 @@ print("mean dark channel:", ", ".join(f"{n} {v:.2f}" for n, v in whites.items())
 views.patches(windows, gains)
 
 # %% [markdown]
-# With a window of one pixel every bright color counts as haze. The picture with the largest dark channel of its own gains least: the
-# prior is an assumption about pictures, and each picture keeps it more or less.
+# With a window of one pixel every bright color counts as haze. How well a picture keeps the prior is its own matter: where the clear
+# picture has no dark pixels, $\hat t$ is too small and the result too dark.
+
+# %% [markdown]
+# ## 8. Fair experiment: not run yet
 #
+# Claims B7 and B8 compare nets trained alike, with the proxy's map and without. The paper: 37.48 to 37.58 dB in light rain, 29.46 to 30.21
+# in heavy rain, 32.16 to 32.19 indoors in haze [Bilevel Tables 1 and 2]. Ours need the weights of
+# `python -m restorekit weights train prenet_guided --size full` (and `prenet_plain`, `dehaze_guided`, `dehaze_plain`), then the tables
+# `rain_guidance` and `haze_guidance`. Until then both claims are **undecided** here.
+
+# %% [markdown]
 # ## 9. Exercises
 #
 # Replace the dots and run the cell; the checker names likely errors, hints unfold one by one.
@@ -521,8 +541,8 @@ def solution_4(y, t, A, floor):
 solved = tasks.clear()(solution_4)
 
 # %% [markdown]
-# **9.5 Extend.** Hand the net of section 4.3 a map that the reader paints (`paint`, page 05). Which mistakes of a map cost most: rain
-# missed, or rain seen where there is none?
+# **9.5 Extend.** Paint a map for the net of section 4.3 (`paint`, page 05). Which mistakes cost most: rain missed, or rain seen where there
+# is none?
 #
 # ## 10. Deviations and limits
 #
@@ -536,7 +556,7 @@ solved = tasks.clear()(solution_4)
 # | $H_\theta(\omega)$ in Eq. 4 | $H_\theta(y)$ | what is trained takes the picture |
 # | soft matting of $t$ | guided filter | the same authors' faster successor |
 #
-# Added streaks are not all of rain: there is veil, splash and motion. Neither map helps against what the model leaves out.
+# Added streaks are not all of rain: there is veil, splash and motion.
 #
 # ## 11. Recap
 #

@@ -15,7 +15,7 @@ from restorekit.kernels import gaussian_kernel, motion_kernel
 from restorekit.methods.guidance import inner_step
 from restorekit.nets import GuidedRestorer, ProxyNet
 from restorekit.nets import guided as module
-from restorekit.nets.guided import LAM, LEVELS, PER_VARIANCE, deconvolve, deconvolve_by_map, laplacian
+from restorekit.nets.guided import LAM, LEVELS, PER_VARIANCE, SIGMA_LEAST, deconvolve, deconvolve_by_map, laplacian
 from restorekit.nets.proxy import high_pass
 from restorekit.operators import Blur
 
@@ -129,9 +129,9 @@ def test_layers_and_guidance_are_as_stated():
         for is_guided in (True, False):
             net = GuidedRestorer(1, size, is_guided, features=5, generator=gen())
             convs = [m for m in net.body if isinstance(m, nn.Conv2d)]
-            assert len(convs) == layers and convs[0].in_channels == 4 + is_guided
+            assert len(convs) == layers and convs[0].in_channels == (9 if is_guided else 4)
     full = GuidedRestorer(3, unshuffle=False, features=5, generator=gen())
-    assert full.body[0].in_channels == 4 and full(torch.rand(1, 3, 9, 8), kernel(torch.float32)[:1], 0.1).shape == (1, 3, 9, 8)
+    assert full.body[0].in_channels == 7 and full(torch.rand(1, 3, 9, 8), kernel(torch.float32)[:1], 0.1).shape == (1, 3, 9, 8)
 
 
 def test_the_map_acts_where_it_is():
@@ -145,14 +145,24 @@ def test_the_map_acts_where_it_is():
     assert unguided(y, k).shape == y.shape
 
 
-def test_the_level_enters_affinely_in_the_last_step():
-    """With the first layer blind to the level, r is affine in it."""
+def test_what_is_removed_is_in_units_of_the_noise():
+    """With a first layer that is blind to the map, r is proportional to sigma + SIGMA_LEAST."""
     net, y, k = trained(), picture((16, 16)).float(), kernel().float()
     with torch.no_grad():
-        net.body[0].weight[:, -1] = 0
-    a, b, c = (net(y, k, s) for s in (0.0, 0.05, 0.1))
-    torch.testing.assert_close(c - b, b - a)
-    assert (b - a).abs().max() > 1e-3
+        net.body[0].weight[:, 4:] = 0
+    x0 = deconvolve(y, k, LAM)
+    a, b = (x0 - net(y, k, s) for s in (0.0, 0.06))
+    torch.testing.assert_close(b, a * (0.06 + SIGMA_LEAST) / SIGMA_LEAST)
+    assert a.abs().max() > 1e-3
+
+
+def test_details_are_seen_in_units_of_the_noise():
+    """k times the details and k times the noise: the same to a net that looks at nothing else."""
+    net, x = trained(), torch.rand(1, 1, 24, 24, generator=gen())
+    with torch.no_grad():
+        net.body[0].weight[:, [0, 1, 2, 3, 8]] = 0
+    small, large = net._noise(x, torch.full((1, 1, 1, 1), 0.015)), net._noise(2 * x, torch.full((1, 1, 1, 1), 0.035))
+    torch.testing.assert_close(large, 2 * small)
 
 
 @pytest.mark.parametrize("kind", [{}, {"sigma_in_data": True}])
@@ -227,6 +237,16 @@ def test_the_proxy_learns_a_varying_level_in_a_few_steps():
     halves[..., 32:] = 0.05
     out = proxy(gaussian_noise(torch.full((1, 1, 32, 64), 0.5), halves, generator=gen(5)))
     assert out[..., 40:].mean() > out[..., :24].mean() + 0.02
+
+
+def test_a_proxy_may_start_from_the_closed_form():
+    proxy, y = ProxyNet(closed_form=True, generator=gen()), gaussian_noise(torch.full((1, 1, 64, 64), 0.5), 0.03, generator=gen())
+    out = proxy(y)
+    assert (out - 0.03).abs().max() < 0.008 and out.mean().item() == pytest.approx(0.03, rel=0.06)
+    out.square().mean().backward()
+    assert proxy.body[-1].weight.grad.abs().max() > 0
+    with pytest.raises(ValueError, match="closed_form"):
+        ProxyNet("rain", closed_form=True, generator=gen())
 
 
 def test_bad_proxies_are_refused():

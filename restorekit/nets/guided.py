@@ -24,6 +24,7 @@ LAYERS = {"tiny": 6, "general": 9}
 LAM = 0.01  # the fixed weight of the slopes
 PER_VARIANCE = 25.0  # lam / sigma^2 where sigma sets it; 50, 1 / (mean square slope of pictures), is best without a denoiser after it
 LEVELS = (0.004, 0.007, 0.0125, 0.022, 0.04, 0.08)  # noise stds at which the blend solves
+DETAIL, SIGMA_LEAST = 0.02, 0.005  # the net sees details as if the noise were 2%; SIGMA_LEAST: what the data step leaves without noise
 _TOLERANCE = 1e-4
 
 
@@ -106,10 +107,11 @@ def laplacian(x: Tensor) -> Tensor:
 class GuidedRestorer(nn.Module):
     """A^-1_omega(y; sigma): x0 = `deconvolve`(y, k), then x = x0 - r(x0, sigma), r a chain of 3x3 convolutions (Bilevel Eq. 1, Sec. 4.1).
 
-    size: 'tiny' (6 convolutions) or 'general' (9), `features` maps, ReLU. guided: the convolutions see the noise map beside the
-    picture and give a and b, r = a + sigma b; otherwise r = a. sigma_in_data: the map also sets the weight of the data step
-    (`deconvolve_by_map`), which is the fixed LAM otherwise. unshuffle: the convolutions work on the four interleaved pictures of half
-    the size (odd sides are mirrored to even).
+    size: 'tiny' (6 convolutions) or 'general' (9), `features` maps, ReLU. guided: the first convolution sees the noise map beside the
+    picture, and the picture's details (less its mean in 9x9 pixels) divided by sigma, so that a threshold of the net is one in units
+    of noise; r is the last one's result times sigma + SIGMA_LEAST. Otherwise they see the picture alone, and r is their result.
+    sigma_in_data: the map also sets the weight of the data step (`deconvolve_by_map`), which is the fixed LAM otherwise. unshuffle:
+    the convolutions work on the four interleaved pictures of half the size (odd sides are mirrored to even).
     forward(y, kernel, sigma): y (B, channels, H, W), kernel (1 or B, 1, kh, kw), sigma std of the noise in [0, 1] units, a
     number, (B,) or a map (B or 1, 1, H, W), of which negative parts count as 0; None if and only if the net is not guided.
     padding: what the blur saw beyond the border. Result in y's shape. Weights from `generator`, the last convolution 0: x = x0.
@@ -135,7 +137,7 @@ class GuidedRestorer(nn.Module):
         self.channels, self.size, self.guided, self.sigma_in_data = channels, size, guided, sigma_in_data
         self.block = 2 if unshuffle else 1
         ends = channels * self.block**2
-        sizes = pairwise([ends + guided, *[features] * (LAYERS[size] - 1), ends * (1 + guided)])
+        sizes = pairwise([ends + guided * (ends + 1), *[features] * (LAYERS[size] - 1), ends])
         convs = [nn.Conv2d(a, b, 3, padding=1) for a, b in sizes]
         self.body = nn.Sequential(*(part for conv in convs[:-1] for part in (conv, nn.ReLU())), convs[-1])
         draw_weights(self, generator)
@@ -159,15 +161,17 @@ class GuidedRestorer(nn.Module):
         return x0 - self._noise(x0, level)
 
     def _noise(self, x0: Tensor, level: Tensor | None) -> Tensor:
-        """r(x0, sigma) = a + (sigma / UNIT) b, a and b from the convolutions: linear in the level beyond what was trained. Unguided: a."""
+        """r(x0, sigma)."""
         H, W = x0.shape[-2:]
         even = (0, W % self.block, 0, H % self.block)
-        parts = F.pixel_unshuffle(F.pad(x0, even, mode="reflect"), self.block)
+        picture = F.pad(x0, even, mode="reflect")
         if level is None:
-            return F.pixel_shuffle(self.body(parts), self.block)[..., :H, :W]
-        told = F.avg_pool2d(F.pad(level.expand(x0.shape[0], 1, H, W), even, mode="replicate"), self.block) / UNIT
-        a, b = self.body(torch.cat([parts, told], 1)).chunk(2, 1)
-        return F.pixel_shuffle(a + told * b, self.block)[..., :H, :W]
+            return F.pixel_shuffle(self.body(F.pixel_unshuffle(picture, self.block)), self.block)[..., :H, :W]
+        sigma = F.pad(level.expand(x0.shape[0], 1, H, W), even, mode="replicate")
+        details = (picture - F.avg_pool2d(picture, 9, 1, 4, count_include_pad=False)) * (DETAIL / (sigma + SIGMA_LEAST))
+        told = F.avg_pool2d(sigma, self.block) / UNIT
+        b = self.body(torch.cat([*(F.pixel_unshuffle(v, self.block) for v in (picture, details)), told], 1))
+        return ((sigma + SIGMA_LEAST) / UNIT * F.pixel_shuffle(b, self.block))[..., :H, :W]
 
 
 def load_guided(
@@ -187,7 +191,7 @@ def load_guided(
     net.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if not net.guided:
         return net, None
-    proxy = ProxyNet("noise", 1, generator=generator)
+    proxy = ProxyNet("noise", 1, closed_form=True, generator=generator)
     proxy.load_state_dict(part(tensors, "proxy"))
     return net, proxy.eval().requires_grad_(False)
 

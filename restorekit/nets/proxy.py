@@ -25,17 +25,23 @@ class ProxyNet(nn.Module):
     smoothed picture, by which texture can be told from noise. On y alone such a net stays constant for hundreds of steps.
     'rain': share of rain at each pixel. y in blocks of 2x2 (pixel-unshuffle), the result put together again, between 0 and 1.
     'depth': y in blocks of 4x4, convolutions dilated by 1, 2, 4, 1 so that a pixel sees 68 pixels around it.
+    closed_form ('noise' alone): the convolutions give what is added to the energy averaged over 28x28 pixels, Immerkaer's estimate,
+    and begin with 0: the two are combined, and training starts from a sound map.
     Output (B, 1, H, W), linear but for rain: it may be negative, and whoever needs a std clips it. Sides from 4, those that a
     block does not divide are continued by mirroring. Weights from `generator`.
-    Raises ValueError for another kind, other channels, sides below 4.
+    Raises ValueError for another kind, other channels, sides below 4, closed_form for another map.
     """
 
-    def __init__(self, kind: str = "noise", channels: int = 1, *, features: int = 24, generator: torch.Generator) -> None:
+    def __init__(
+        self, kind: str = "noise", channels: int = 1, *, features: int = 24, closed_form: bool = False, generator: torch.Generator
+    ) -> None:
         super().__init__()
         check_choice(kind, KINDS, "kind")
         if min(channels, features) < 1:
             fail(f"channels={channels}, features={features}", "1 or more", "keep the defaults")
-        self.kind, self.channels, self.block = kind, channels, KINDS[kind]
+        if closed_form and kind != "noise":
+            fail(f"closed_form=True for kind={kind!r}", "a closed form for 'noise' alone", "leave it out")
+        self.kind, self.channels, self.block, self.closed_form = kind, channels, KINDS[kind], closed_form
         inputs = channels + 2 if kind == "noise" else channels * self.block**2
         outputs = self.block**2 if kind == "rain" else 1
         sizes = pairwise([inputs, features, features, features, outputs])
@@ -45,6 +51,9 @@ class ProxyNet(nn.Module):
         with torch.no_grad():
             for conv in convs[:-1]:  # as in NoiseMapDenoiser: the variance of signals is held
                 conv.weight *= sqrt(6)
+            if closed_form:
+                for p in convs[-1].parameters():
+                    p.zero_()
 
     def forward(self, y: Tensor) -> Tensor:
         """The guidance map of y."""
@@ -55,7 +64,10 @@ class ProxyNet(nn.Module):
             fail(f"y of {H}x{W}", "sides of 4 and more", "use a larger picture")
         y = F.pad(y, (0, -W % self.block, 0, -H % self.block), mode="reflect")
         if self.kind == "noise":
-            out = UNIT * self.body(self._energies(y))
+            seen = self._energies(y)
+            out = UNIT * self.body(seen)
+            if self.closed_form:
+                out = out + UNIT * F.avg_pool2d(seen[:, -2:-1], 7, 1, 3, count_include_pad=False)
         else:
             out = self.body(F.pixel_unshuffle(y, self.block))
         if self.kind == "rain":
@@ -73,8 +85,8 @@ class ProxyNet(nn.Module):
 def high_pass(y: Tensor) -> Tensor:
     """sqrt(pi/2) |y * N| / 6, whose mean is sigma where y is noise of that std on a plane (Immerkaer, CVIU 64, 1996).
 
-    N = [[1,-2,1],[-2,4,-2],[1,-2,1]], each channel by itself, the border repeated. Shape of y.
+    N = [[1,-2,1],[-2,4,-2],[1,-2,1]], each channel by itself; the outermost pixels repeat the next. Shape of y.
     """
     n = y.new_tensor([[1.0, -2, 1], [-2, 4, -2], [1, -2, 1]])[None, None] / 6
-    wide = F.pad(y, (1, 1, 1, 1), mode="reflect").reshape(-1, 1, y.shape[-2] + 2, y.shape[-1] + 2)
-    return sqrt(pi / 2) * F.conv2d(wide, n).reshape(y.shape).abs()
+    inner = F.conv2d(y.reshape(-1, 1, *y.shape[-2:]), n).abs()
+    return sqrt(pi / 2) * F.pad(inner, (1, 1, 1, 1), mode="replicate").reshape(y.shape)

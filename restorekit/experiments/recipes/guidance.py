@@ -100,7 +100,7 @@ class GuidanceTrainer(HyperGuidance):
         generator = torch.Generator().manual_seed(seed)
         kind = {"size": recipe.size, "guided": recipe.guided, "sigma_in_data": recipe.sigma_in_data, "features": recipe.features}
         net = GuidedRestorer(1, **kind, generator=generator)  # type: ignore[arg-type]
-        proxy = ProxyNet("noise", 1, generator=generator) if recipe.guided else None
+        proxy = ProxyNet("noise", 1, closed_form=True, generator=generator) if recipe.guided else None
         super().__init__(
             net.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
             proxy,

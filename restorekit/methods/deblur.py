@@ -66,10 +66,7 @@ def deblur_dynamic(
         fail(f"grid={grid!r}", "'auto', None or (rows, columns)", "grid='auto'")
     with torch.no_grad():
         v = prior if isinstance(prior, Tensor) else prior(y, 0.0)
-        done = [
-            _one(v[i : i + 1], y[i : i + 1], kernel_size, grid, mu, ridge, common, padding, safeguard)
-            for i in range(y.shape[0])
-        ]
+        done = [_one(v[i : i + 1], y[i : i + 1], kernel_size, grid, mu, ridge, common, padding, safeguard) for i in range(y.shape[0])]
     image, kernels, grids, residuals, taken = zip(*done, strict=True)
     return Deblurred(torch.cat(image), v, kernels, grids, torch.tensor(residuals), taken)
 

@@ -11,7 +11,7 @@ from restorekit.pairs import deblurring_pairs
 
 def write(path, value: float) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_image(path, torch.full((1, 3, 16, 16), value))
+    save_image(torch.full((1, 3, 16, 16), value), path)
 
 
 def test_both_layouts_are_paired_by_number(tmp_path, monkeypatch):

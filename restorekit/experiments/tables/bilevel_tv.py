@@ -2,7 +2,8 @@
 
 y = x * k + sigma n, circular, x the middle 24 x 24 pixels of bundled pictures reduced to 128 x 128, k a Gaussian of std 1.2 px, sigma
 0.6, 2, 4, 6%. Inner problem: deblurring with smoothed total variation (`methods.tuning`); outer loss: minus the mean PSNR. Held
-back: 6 other bundled pictures, each at 0.6, 1, 3, 5 and 7%, most of which were not learned from.
+back: 6 other bundled pictures, each at 0.6, 1, 3, 5 and 7%, most of which were not learned from. One seed of the
+noise.
 
 one: a single weight for all pictures; guided: log weight = h_1 + h_2 log(sigma / 2%), sigma told; guided, estimated: the same h, sigma
 by `estimate_sigma` in the held-back pictures. grid: the best of 9 weights, or of 6 x 6 pairs; implicit: sign descent along the

@@ -524,7 +524,7 @@ solved = tasks.scaling()(solution_5)
 
 # %% [markdown]
 # The ideas by which an adversary might beat chance stand in 7.2. Not tried: replayed adversaries, a strength that grows
-# in training, an attack on the net's own worst frequencies, long trainings.
+# in training, an attack on the net's own worst frequencies, trainings as long as the paper's.
 
 # %% [markdown]
 # `help(ANDTrainer)` says how Eq. 1 to 3 were read. One shipped net a method: spreads over pictures say nothing about another training

@@ -69,9 +69,9 @@ def test_insurance_and_preparations_state_their_numbers():
 def test_ranking_reads_the_table():
     table = SimpleNamespace(MEAN="unseen", METHODS=("bicubic", "classical", "adversarial"))
     values = {"clean": (30, 32, 31), "blur": (25, 24, 26), "noise": (24, 20, 25), "unseen": (24.5, 22, 25.5)}
-    rows = [{"score": "psnr", "degradation": d, **dict(zip(table.METHODS, v, strict=True))} for d, v in values.items()]
+    rows = [{"scale": 2, "score": "psnr", "degradation": d, **dict(zip(table.METHODS, v, strict=True))} for d, v in values.items()]
     said = views.ranking(rows, table).data
-    assert "adversarial +1.0, classical -2.5" in said and "largest on noise (+5.0 dB)" in said
+    assert said.startswith("**x2.**") and "adversarial +1.0, classical -2.5" in said and "largest on noise (+5.0 dB)" in said
 
 
 def test_a_cell_that_changed_is_found():

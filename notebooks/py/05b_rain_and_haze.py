@@ -275,12 +275,12 @@ print(f"A wrong map costs this net at most {between:.2f} dB.")
 compare(told, scene, alt=views.scored)
 
 # %% [markdown]
-# A net has to learn to look at its map. Where a wrong map costs nothing, it has not: this training is short. It was trained with the proxy's maps, so the true one need not be better for it:
+# A net has to learn to look at its map. A training this short may not suffice. It was trained with the proxy's maps, so the true one need not be better for it:
 # "told the truth" is no upper bound, unless the net is trained with the truth.
 #
 # ### 5.1 The published nets on other rain
 #
-# Three pairs of another group's synthetic rain, and the weights that PReNet's authors published, for heavy (`rain100h`) and light
+# Three pairs of other synthetic rain, and the weights that PReNet's authors published, for heavy (`rain100h`) and light
 # rain. Their own code gives 30.70, 22.99 and 23.06 dB.
 
 # %%

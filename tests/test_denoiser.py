@@ -214,7 +214,7 @@ def test_training_learns_resumes_exactly_and_leaves_pictures_out(folder, monkeyp
     assert all(torch.equal(a, second.weights()[n]) for n, a in whole.weights().items())
     about = second.describe()
     assert about["steps"] == 8 and about["seed"] == 1 and len(about["training_pictures"]) == 19 and len(about["held_out_pictures"]) == 1
-    monkeypatch.setattr(recipe, "LR", 1e-2)  # so small a net takes it
+    monkeypatch.setattr(recipe.DenoiserTrainer, "lr", 1e-2)  # so small a net takes it
     long = recipe.learner("denoiser_gray", "smoke", steps=60)
     before = long.validate(0.1)
     history = run(long, 60, record={"loss": lambda s: s.mean_loss}).history

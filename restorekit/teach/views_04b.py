@@ -166,9 +166,9 @@ def ranking(rows: Sequence[Mapping[str, Any]], table: Any) -> Markdown:
     single = [r for r in psnr if r["degradation"] not in (table.MEAN, "clean")]
     most, least = (f(single, key=lambda r: r["adversarial"] - r["classical"]) for f in (max, min))
     return Markdown(
-        f"**x{rows[0]['scale']}.** Gain over bicubic, dB, mean of the unseen: {gains}. On clean input: {price}. Adversarial minus classical is largest on "
-        f"{most['degradation']} ({most['adversarial'] - most['classical']:+.1f} dB), smallest on {least['degradation']} "
-        f"({least['adversarial'] - least['classical']:+.1f} dB)."
+        f"**x{rows[0]['scale']}.** Gain over bicubic, dB, mean of the unseen: {gains}. On clean input: {price}. "
+        f"Adversarial minus classical is largest on {most['degradation']} ({most['adversarial'] - most['classical']:+.1f} dB), "
+        f"smallest on {least['degradation']} ({least['adversarial'] - least['classical']:+.1f} dB)."
     )
 
 

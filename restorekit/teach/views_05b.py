@@ -16,6 +16,7 @@ from ..experiments.tables._weather import GUIDED, PLAIN, gaps
 from ..experiments.tables.rain_guidance import TARGET
 from ._picture import Picture
 from .cards import Card, card
+from .checks import check
 from .figures import show
 from .plots import plot_lines
 from .sizes import stamp
@@ -176,6 +177,14 @@ def target(rows: Sequence[Mapping[str, Any]]) -> Markdown:
         mean = sum(found) / len(found)
         said.append(f"{level} {mean:+.2f} dB, {'reached' if mean >= TARGET else 'not reached'}")
     return Markdown(f"Rain, guided over plain; our aim was {TARGET:+.1f} dB: {'; '.join(said)}.")
+
+
+def same_cell(module: Any, stored: Any, image: str = "motorcycle", method: str = "guided") -> None:
+    """One stored cell computed again; AssertionError if a PSNR differs by more than 0.05 dB, which another CPU's rounding does not."""
+    row = next(r for r in stored.rows if (r["image"], r["method"]) == (image, method))
+    again = module.run(next(c for c in module.cells("quick") if c.id == row["id"]))
+    names = [name for name in again if name.startswith("psnr")]
+    check("a cell computed again, dB", [again[n] for n in names], [row[n] for n in names], 0.05, "another CPU rounds otherwise")
 
 
 def led(maps: Mapping[str, Tensor], results: Mapping[str, Tensor], truth: Tensor) -> Picture:

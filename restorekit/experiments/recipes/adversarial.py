@@ -31,8 +31,8 @@ from .denoiser import EXCLUDED, HELD_OUT, file_problems, read_bytes
 
 NEURAL = {"features": 16, "blocks": (1, 2), "strength": STRENGTH}
 CLEAN_SHARE = 0.1  # of the crops are only reduced: or the restorer would expect damage everywhere
-# an adversary makes much more of convolution weights than chance does: with the balance of `random`, and the more the longer the
-# training, it would forget the noise
+# a choice that no table tests: noise may go ten times as far as in BALANCED, which is made for random directions, so that a search
+# that prefers other groups still meets noise
 NOISIER = Ball(1.0, joint=False, factors={**BALANCED, "noise": 1.0})
 SETTINGS: dict[str, dict[str, Any]] = {
     "classical": {},

@@ -98,6 +98,17 @@ BAD_RESTORE = {
 }
 
 
+def test_guided_restores_with_the_kernel_that_was_found(stub, tmp_path, monkeypatch, generator):
+    """The stub finds the box of 5 px, by which the picture is blurred; the shipped net and its proxy do the rest."""
+    monkeypatch.chdir(tmp_path)
+    x = restorekit.bundled("camera", gray=True, size=128)
+    box = torch.full((1, 1, 5, 5), 0.04)
+    save_image(restorekit.gaussian_noise(restorekit.Blur(box, "reflect")(x), 0.02, generator=generator), "blurred.png")
+    assert main(["restore", "blurred.png", "--method", "guided", "--scale", "1", "--gray", "-o", "sharp.png"]) == 0
+    before, after = (restorekit.psnr(load_image(name, gray=True), x, luma=False).item() for name in ("blurred.png", "sharp.png"))
+    assert after > before + 2
+
+
 @pytest.mark.parametrize("case", BAD_RESTORE)
 def test_bad_input_has_its_message_and_exit_code_2(case, photo, tmp_path, capsys, monkeypatch):
     import tifffile

@@ -3,6 +3,7 @@ result whatever device and dtype the data have."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import torch
@@ -22,6 +23,12 @@ def rand(shape: Sequence[int], *, generator: torch.Generator, like: Tensor | Non
 def uniform(low: float, high: float, shape: Sequence[int] = (), *, generator: torch.Generator, like: Tensor | None = None) -> Tensor:
     """Uniform numbers in [low, high)."""
     return low + (high - low) * rand(shape, generator=generator, like=like)
+
+
+def keyed_generator(*key: int | str) -> torch.Generator:
+    """A generator of its own for each key, on the CPU, the same in every process and on every machine."""
+    digest = hashlib.sha256(repr(key).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:4], "little"))  # the CPU's generator takes 32 bits
 
 
 def _place(values: Tensor, like: Tensor | None) -> Tensor:

@@ -7,13 +7,11 @@ One loop for ANDNet, ANDGAN and their competitors, which differ in the degrader 
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -23,8 +21,9 @@ from torch.optim import Adam
 from .._check import check_choice, fail
 from .._patches import random_patches
 from .._processes import process
-from .._random import rand
+from .._random import keyed_generator, rand
 from ..nets.discriminator import discriminator_loss, generator_loss
+from ._training import ResumableTrainer
 from .baselines.bicubic import bicubic_downsample
 from .degraders import Degrader
 
@@ -43,7 +42,7 @@ class ANDState:
     loss_d: float
 
 
-class ANDTrainer:
+class ANDTrainer(ResumableTrainer):
     """A learner (`solvers.run`) whose `step` is one step of AND Fig. 2 on `batch` crops x of the pictures.
 
     (a) The batch is cut in `nets` chunks; each has its own identity net. (b) y = degrader(x, G, generator=) with G frozen; a share
@@ -59,6 +58,9 @@ class ANDTrainer:
     Raises ValueError for a batch that `nets` does not divide, more processes than chunks, shares outside [0, 1], loss="gan" without
     a discriminator or the reverse, pictures smaller than `patch`.
     """
+
+    _CONSTANT = CONSTANT
+    _NETS = {"G": "G", "average": "average", "D": "discriminator"}
 
     def __init__(
         self,
@@ -109,7 +111,7 @@ class ANDTrainer:
         start = time.process_time()
         for optimizer in self._optimizers.values():
             optimizer.zero_grad()
-            optimizer.param_groups[0]["lr"] = self.lr * min(1.0, (1 - self._step / self.total_steps) / (1 - CONSTANT))
+            optimizer.param_groups[0]["lr"] = self.lr * self._rate()
         rank, processes = process()
         losses = torch.stack([self._chunk(i) for i in range(rank, self.nets, processes)]).sum(0)
         if processes > 1:
@@ -117,7 +119,7 @@ class ANDTrainer:
         for optimizer in self._optimizers.values():
             optimizer.step()
         self._step += 1
-        self._follow()
+        self._follow(self.G)
         loss, loss_d = losses.tolist()
         self._mean_loss += max(0.01, 1 / self._step) * (loss - self._mean_loss)
         self._seconds += time.process_time() - start
@@ -139,7 +141,7 @@ class ANDTrainer:
 
     def pairs(self, index: int) -> tuple[Tensor, Tensor]:
         """(a) and (b): x and y of chunk `index` in the step to come."""
-        generator = _generator(self.seed, self._step, index)
+        generator = keyed_generator(self.seed, self._step, index)
         count = self.batch // self.nets
         x = random_patches(self._pixels, count, self.patch, generator=generator).to(next(self.G.parameters()))
         clean = (rand((count,), generator=generator) < self.clean_share).to(x.device)
@@ -175,43 +177,9 @@ class ANDTrainer:
             gradient.copy_(part.view_as(gradient))
         return parts[0]
 
-    @torch.no_grad()
-    def _follow(self) -> None:
-        """average <- G while the step size is constant, then average <- ema average + (1 - ema) G."""
-        share = 1.0 if self._step <= CONSTANT * self.total_steps else 1 - self.ema
-        for mean, p in zip(self.average.parameters(), self.G.parameters(), strict=True):
-            mean.lerp_(p, share)
-
     def weights(self) -> dict[str, Tensor]:
         """The averaged weights, those to keep."""
         return self.average.state_dict()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Copies of everything that `step` changes."""
-        return {
-            "nets": {name: deepcopy(net.state_dict()) for name, net in self._nets().items()},
-            "optimizers": {name: deepcopy(o.state_dict()) for name, o in self._optimizers.items()},
-            "plain": {"_step": self._step, "_mean_loss": self._mean_loss, "_seconds": self._seconds, "seed": self.seed},
-        }
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from `state_dict()` of a trainer made with the same nets, pictures and settings."""
-        for name, net in self._nets().items():
-            net.load_state_dict(state["nets"][name])
-        for name, optimizer in self._optimizers.items():
-            optimizer.load_state_dict(deepcopy(state["optimizers"][name]))
-        for name, value in state["plain"].items():
-            setattr(self, name, value)
-
-    def _nets(self) -> dict[str, nn.Module]:
-        named = {"G": self.G, "average": self.average, "D": self.discriminator}
-        return {name: net for name, net in named.items() if net is not None}
-
-
-def _generator(*key: int) -> torch.Generator:
-    """A generator of its own for each key, the same in every process and on every machine."""
-    digest = hashlib.sha256(repr(key).encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:4], "little"))  # the CPU's generator takes 32 bits
 
 
 @contextmanager

@@ -9,18 +9,18 @@ differs from both only in which maps omega has seen. The strategies are here to 
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from .._check import check_choice, fail
+from .._random import keyed_generator
+from ._training import ResumableTrainer
 
 STRATEGIES = ("alternating", "naive", "stop_gradient", "two_stage")
 CONSTANT = 0.6  # share of the steps at the full step size
@@ -94,7 +94,7 @@ class GuidanceState:
     mean_loss: float
 
 
-class HyperGuidance:
+class HyperGuidance(ResumableTrainer):
     """A learner (`solvers.run`) of omega and theta; `step()` is one turn of Algorithm 1 on batches from `sample`.
 
     strategy: 'alternating', `inner_step` on one batch (D_h), then `outer_step` on another (D_tr) with the theta just found;
@@ -108,6 +108,10 @@ class HyperGuidance:
     Each step draws from generators seeded by (seed, step, data set), so that a resumed run is exact, bitwise on a CPU.
     Raises ValueError for another strategy, counts below 1, step sizes not above 0, shares outside (0, 1).
     """
+
+    _CONSTANT = CONSTANT
+    _NETS = {"net": "net", "average": "average", "proxy": "proxy"}
+    _PLAIN = ("_step", "_mean_loss", "_seconds", "_outer", "seed")
 
     def __init__(
         self,
@@ -168,7 +172,7 @@ class HyperGuidance:
         if loss is not None:
             self._outer += 1
             self._mean_loss += max(0.01, 1 / self._outer) * (loss - self._mean_loss)
-            self._follow()
+            self._follow(self.net)
         self._seconds += time.process_time() - start
         return GuidanceState(self._step, loss or 0.0, loss_g, self._mean_loss)
 
@@ -201,21 +205,13 @@ class HyperGuidance:
 
     def batch(self, which: str) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
         """The batch of the step to come from D_h ('h') or D_tr ('tr'), on the device."""
-        inputs, x, sigma_gt = self._sample(_generator(self.seed, self._step, which))
+        inputs, x, sigma_gt = self._sample(keyed_generator(self.seed, self._step, which))
         return tuple(v.to(self._device) for v in _tuple(inputs)), x.to(self._device), sigma_gt.to(self._device)
 
     def _set_lr(self) -> None:
-        share = min(1.0, (1 - self._step / self.total_steps) / (1 - CONSTANT))
         for optimizer in self._optimizers.values():
             for group in optimizer.param_groups:
-                group["lr"] = group["initial_lr"] * share
-
-    @torch.no_grad()
-    def _follow(self) -> None:
-        """average <- omega while the step size is constant, then average <- ema average + (1 - ema) omega."""
-        share = 1.0 if self._step <= CONSTANT * self.total_steps else 1 - self.ema
-        for mean, p in zip(self.average.parameters(), self.net.parameters(), strict=True):
-            mean.lerp_(p, share)
+                group["lr"] = group["initial_lr"] * self._rate()
 
     @torch.no_grad()
     def restore(self, inputs: Inputs) -> Tensor:
@@ -227,27 +223,6 @@ class HyperGuidance:
         """Averaged omega as 'net.*' and theta as 'proxy.*', those to keep."""
         named = {"net": self.average, "proxy": self.proxy}
         return {f"{owner}.{name}": v for owner, module in named.items() if module is not None for name, v in module.state_dict().items()}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Copies of everything that `step` changes."""
-        return {
-            "nets": {name: deepcopy(net.state_dict()) for name, net in self._nets().items()},
-            "optimizers": {name: deepcopy(o.state_dict()) for name, o in self._optimizers.items()},
-            "plain": {name: getattr(self, name) for name in ("_step", "_mean_loss", "_seconds", "_outer", "seed")},
-        }
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from `state_dict()` of a learner made with the same nets, samples and settings."""
-        for name, net in self._nets().items():
-            net.load_state_dict(state["nets"][name])
-        for name, optimizer in self._optimizers.items():
-            optimizer.load_state_dict(deepcopy(state["optimizers"][name]))
-        for name, value in state["plain"].items():
-            setattr(self, name, value)
-
-    def _nets(self) -> dict[str, nn.Module]:
-        named = {"net": self.net, "average": self.average, "proxy": self.proxy}
-        return {name: net for name, net in named.items() if net is not None}
 
 
 def _reconstruct(net: nn.Module, inputs: Inputs, sigma: Tensor | None) -> Tensor:
@@ -265,9 +240,3 @@ def _descend(loss: Tensor, optimizer: Optimizer) -> float:
     loss.backward()
     optimizer.step()
     return float(loss.detach())
-
-
-def _generator(*key: int | str) -> torch.Generator:
-    """A generator of its own for each key, the same on every machine."""
-    digest = hashlib.sha256(repr(key).encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:4], "little"))

@@ -1,4 +1,4 @@
-"""The exercises of page 03b: the solution passes, the stub does not block, each known-wrong answer gets its own hint."""
+"""Page 03b: the references of its exercises are true."""
 
 import math
 
@@ -8,22 +8,6 @@ import torch
 from restorekit import gaussian_kernel, kernel_distance
 from restorekit.experiments.claims import verdict_from
 from restorekit.teach import tasks_03b
-
-TASKS = ["false_verdicts", "aligned_psnr", "gaussian_of_moments"]
-
-
-@pytest.mark.parametrize("name", TASKS)
-def test_reference_passes_and_wrong_answers_get_their_hint(name):
-    task = getattr(tasks_03b, name)()
-    task.verify()
-    assert len(task.wrong) >= 3 and len(task.hints) == 3
-
-
-@pytest.mark.parametrize("name", TASKS)
-def test_stub_goes_on_with_the_reference(name, capsys):
-    task = getattr(tasks_03b, name)()
-    assert task() is task.reference
-    assert "not attempted" in capsys.readouterr().out
 
 
 def test_rate_of_false_verdicts_is_that_of_the_rule():

@@ -1,4 +1,4 @@
-"""The exercises of page 04: the solution passes, the stub does not block, each known-wrong answer gets its own hint; figures' numbers."""
+"""Page 04: the references of its exercises are true, and its figures state their numbers."""
 
 import math
 
@@ -9,25 +9,10 @@ from restorekit.methods.adversarial import Ball, ball_project, neutral
 from restorekit.nets.degradation_net import NeuralDegradation, identity_init
 from restorekit.teach import tasks_04
 from restorekit.teach import views_04 as views
-from restorekit.teach.questions import quiz
-
-TASKS = [tasks_04.last_tap, tasks_04.last_layer, tasks_04.projection, tasks_04.ascent_step]
 
 
 def drawn(*shape, seed=0):
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
-
-
-@pytest.mark.parametrize("make", TASKS, ids=lambda f: f.__name__)
-def test_exercise_checks_itself(make):
-    task = make()
-    task.verify()
-    assert task.judge(...)[0] == task.judge(None)[0] == "not attempted"
-    assert len(task.wrong) >= 3 and len(task.hints) == 3
-
-
-def test_the_quiz_has_three_questions():
-    assert len(quiz(tasks_04.QUIZ).questions) == 3
 
 
 def test_last_layer_is_the_librarys():

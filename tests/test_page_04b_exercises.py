@@ -1,4 +1,4 @@
-"""The exercises of page 04b: the solution passes, the stub does not block, each known-wrong answer gets its own hint; its figures."""
+"""Page 04b: the references of its exercises are true, and its figures state their numbers."""
 
 from types import SimpleNamespace
 
@@ -7,22 +7,7 @@ import torch
 
 from restorekit.teach import tasks_04b
 from restorekit.teach import views_04b as views
-from restorekit.teach.questions import quiz
 from restorekit.teach.views_04 import dB
-
-TASKS = [tasks_04b.ball_gain, tasks_04b.two_gains, tasks_04b.cost_factor, tasks_04b.picture_margin, tasks_04b.scaling]
-
-
-@pytest.mark.parametrize("make", TASKS, ids=lambda f: f.__name__)
-def test_exercise_checks_itself(make):
-    task = make()
-    task.verify()
-    assert task.judge(...)[0] == task.judge(None)[0] == "not attempted"
-    assert len(task.wrong) >= 3 and len(task.hints) == 3
-
-
-def test_the_quiz_has_three_questions():
-    assert len(quiz(tasks_04b.QUIZ).questions) == 3
 
 
 def test_the_gain_against_the_ball_is_one_by_brute_force():

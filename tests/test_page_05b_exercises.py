@@ -1,4 +1,4 @@
-"""The exercises of page 05b: the solution passes, the stub does not block, each known-wrong answer gets its own hint; figures' numbers."""
+"""Page 05b: the references of its exercises are true, and its figures state their numbers."""
 
 from types import SimpleNamespace
 
@@ -9,10 +9,7 @@ from restorekit.methods.baselines.dark_channel import dark_channel
 from restorekit.nets import PReNet
 from restorekit.teach import tasks_05b
 from restorekit.teach import views_05b as views
-from restorekit.teach.questions import quiz
 from restorekit.weather import haze, rain, rain_region
-
-TASKS = [tasks_05b.half_distance, tasks_05b.region, tasks_05b.memory, tasks_05b.clear]
 
 
 def gen(seed=0):
@@ -21,18 +18,6 @@ def gen(seed=0):
 
 def drawn(*shape, seed=0):
     return torch.rand(shape, generator=gen(seed))
-
-
-@pytest.mark.parametrize("make", TASKS, ids=lambda f: f.__name__)
-def test_exercise_checks_itself(make):
-    task = make()
-    task.verify()
-    assert task.judge(...)[0] == task.judge(None)[0] == "not attempted"
-    assert len(task.wrong) >= 3 and len(task.hints) == 3
-
-
-def test_the_quiz_has_three_questions():
-    assert len(quiz(tasks_05b.QUIZ).questions) == 3
 
 
 def test_half_of_the_light_is_left_there():

@@ -142,7 +142,7 @@ def test_told_methods_are_told_and_free_ones_are_not(fresh_nets, tmp_path, monke
 
     monkeypatch.setattr(guidance_told, "_restore", restore)
     done = run_cells(guidance_told.cells("smoke"), guidance_told.run, store=tmp_path, progress=False)
-    assert not done.failures and len(done.rows) == 6
+    assert not done.failures and len(done.rows) == 7
     levels = [told for method, told in heard if method == "HQS"]
     assert levels == [v / 100 for v in (1, 2, 3, 4, 5)] + [0.03] * 7
     row = next(r for r in guidance_told.summarize(done.rows) if r["sweep"] == "told" and r["method"] == "guided")
@@ -154,9 +154,10 @@ def test_told_verdicts():
         told = {f"told {t}": 25 - cost * (t != 3) + (image == "b") * 0.01 * t for t in (1, 2, 3, 4, 5)}
         return {"method": method, "dataset": "d", "image": image, "seed": 0, **told, **{f"true {t}": 28 - cost * t for t in range(1, 8)}}
 
-    rows = [row(m, i, c) for m, c in (("HQS", 1.0), ("guided", 0.2)) for i in "ab"]
+    rows = [row(m, i, c) for m, c in (("HQS", 1.0), ("guided", 0.2), ("HQS estimated", 0.1)) for i in "ab"]
     five, ten = guidance_told.claims(rows, "quick")
-    assert five.verdict == ten.verdict == "holds"
+    assert five.verdict == ten.verdict == "holds", "a method that reads the level itself is evidence, no part of the verdict"
+    assert ten.values["over HQS estimated (dB)"].value == pytest.approx(-0.6)
     assert ten.values["over HQS (dB)"].value == pytest.approx(4.8)
 
 

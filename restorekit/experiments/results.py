@@ -43,24 +43,27 @@ def export_results(name: str, size: str, rows: Sequence[Mapping[str, Any]], *, f
     check_choice(size, SIZES, "size")
     if not rows:
         fail(f"no rows for table {name}", "at least one finished cell", f"run {command_for(name, size)}")
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([_cell_text(row.get(column), column) for column in columns] for row in rows)
+    columns, text = list(dict.fromkeys(key for row in rows for key in row)), as_csv(rows)
     path = Path(folder if folder is not None else data_folder("results")) / f"{name}_{size}.csv"
     # the stamp goes first: a CSV without its stamp is never seen
-    write_json(path.with_suffix(".json"), {**_stamp(name, size, rows, columns), "sha256": _digest(text.getvalue())})
-    return write_atomic(path, text.getvalue())
+    write_json(path.with_suffix(".json"), {**_stamp(name, size, rows, columns), "sha256": _digest(text)})
+    return write_atomic(path, text)
 
 
 def load_results(name: str, size: str = "quick", *, folder: str | os.PathLike[str] | None = None) -> Results:
     """Read what `export_results` wrote; FileNotFoundError that names the command which makes the
     table, ValueError if the CSV is not the one that was stamped."""
     check_choice(size, SIZES, "size")
-    path = Path(folder if folder is not None else data_folder("results")) / f"{name}_{size}.csv"
+    return load_file(Path(folder if folder is not None else data_folder("results")) / f"{name}_{size}.csv")
+
+
+def load_file(path: str | os.PathLike[str]) -> Results:
+    """Like `load_results`, of a CSV anywhere, with its stamp (.json) beside it."""
+    path = Path(path)
+    name, _, size = path.stem.rpartition("_")
     if not path.exists() or not path.with_suffix(".json").exists():
-        fail(f"no stored table {path.name} in {path.parent}", "a table that has been run", command_for(name, size), FileNotFoundError)
+        got = f"no stored table {path.name} in {path.parent}"
+        fail(got, "a table that has been run, CSV and JSON", command_for(name or "NAME", size), FileNotFoundError)
     stamp = read_json(path.with_suffix(".json"))
     text = path.read_text(encoding="utf-8")  # line ends of any system become one newline
     if _digest(text) != stamp["sha256"]:
@@ -85,13 +88,47 @@ def mean_and_spread(rows: Iterable[Mapping[str, Any]], *, by: Sequence[str], val
 
 def markdown(rows: Sequence[Mapping[str, Any]], *, columns: Sequence[str] | None = None, digits: int = 2) -> str:
     """A Markdown table; a column with its spread becomes "mean ± spread", a missing value "-"; ssim has one digit more."""
+    names, numeric, lines = _shown_table(rows, columns, digits)
+    head = [" | ".join(names), " | ".join("---:" if numeric[name] else "---" for name in names)]
+    return "\n".join(f"| {line} |" for line in [*head, *(" | ".join(text.replace("|", "\\|") for text in line) for line in lines)])
+
+
+def latex(rows: Sequence[Mapping[str, Any]], *, columns: Sequence[str] | None = None, digits: int = 2) -> str:
+    """A LaTeX tabular of the same cells as `markdown`; no package is needed."""
+    names, numeric, lines = _shown_table(rows, columns, digits)
+    body = [" & ".join(map(_latex_text, line)) + r" \\" for line in [names, *lines]]
+    layout = "".join("r" if numeric[name] else "l" for name in names)
+    return "\n".join([rf"\begin{{tabular}}{{{layout}}}", r"\hline", body[0], r"\hline", *body[1:], r"\hline", r"\end{tabular}"])
+
+
+def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The rows as CSV, numbers in full, spreads in columns of their own."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_cell_text(row.get(column), column) for column in columns] for row in rows)
+    return text.getvalue()
+
+
+FORMATS = {"markdown": markdown, "csv": as_csv, "latex": latex}
+
+
+def _shown_table(
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None, digits: int
+) -> tuple[list[str], dict[str, bool], list[list[str]]]:
+    """Column names without those of spreads, which of them hold numbers, and each row as text."""
     names = list(columns) if columns is not None else list(dict.fromkeys(key for row in rows for key in row))
     names = [name for name in names if not (name.endswith("_spread") and name.removesuffix("_spread") in names)]
     numeric = {name: any(isinstance(row.get(name), (int, float)) for row in rows) for name in names}
-    lines = [" | ".join(names), " | ".join("---:" if numeric[name] else "---" for name in names)]
-    for row in rows:
-        lines.append(" | ".join(_shown(row.get(name), row.get(f"{name}_spread"), digits + name.startswith("ssim")) for name in names))
-    return "\n".join(f"| {line} |" for line in lines)
+    lines = [[_shown(row.get(name), row.get(f"{name}_spread"), digits + name.startswith("ssim")) for name in names] for row in rows]
+    return names, numeric, lines
+
+
+def _latex_text(text: str) -> str:
+    special = {"\\": r"\textbackslash{}", "±": r"$\pm$", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    text = "".join(special.get(c, "\\" + c if c in "&%$#_{}" else c) for c in text)
+    return f"$-${text[1:]}" if text[:1] == "-" and text[1:2].isdigit() else text
 
 
 def _stamp(name: str, size: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> dict[str, Any]:
@@ -152,6 +189,6 @@ def _shown(value: Any, spread: Any, digits: int) -> str:
     if value is None or value == "":
         return "-"
     if not isinstance(value, float):
-        return str(value).replace("|", "\\|")
+        return str(value)
     text = f"{value:.{digits}f}"
     return f"{text} ± {spread:.{digits}f}" if isinstance(spread, float) and math.isfinite(spread) else text

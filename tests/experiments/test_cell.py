@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from restorekit.experiments import Cell, grid
+from restorekit.experiments import Cell, data_folder, grid, load_file
 
 CELL = {
     "table": "t",
@@ -91,3 +91,14 @@ def test_grid_is_the_product_and_unknown_axes_are_params():
     assert len({cell.id for cell in cells}) == len(cells) == 12
     assert [cell.params["T"] for cell in cells[:3]] == [5, 10, 5]
     assert cells[-1] == Cell("t", "b", seed=2, params={"lr": 0.1, "T": 10})
+
+
+@pytest.mark.parametrize("path", sorted(data_folder("results").glob("*.csv")), ids=lambda path: path.stem)
+def test_ids_of_stored_cells_never_change(path):
+    """A changed id would make every stored result stale: rows that hold all of their cell's content have the id they were stored with."""
+    own, same = ("table", "method", "dataset", "image", "degradation", "seed"), 0
+    for row in load_file(path).rows:
+        settings = list(row)[1 : list(row).index("cpu_seconds")]  # those that the table's first cell has
+        params = {name: row[name] for name in settings if name not in own and row[name] is not None}
+        same += Cell(**{name: row[name] for name in own}, params=params).id == row["id"]
+    assert same > 0

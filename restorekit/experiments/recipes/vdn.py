@@ -18,7 +18,7 @@ from ...nets.vdn import EPS2, VDN, WINDOW, load_vdn, variational_bound
 from . import denoiser
 
 NAMES = {"vdn_gray": (1, "train400")}
-SIZES = {"smoke": {"vdn_gray": 20}, "quick": {"vdn_gray": 1000}, "full": {"vdn_gray": 16000}}
+SIZES = {"smoke": {"vdn_gray": 20}, "quick": {"vdn_gray": 1000}, "full": {"vdn_gray": 10000}}
 WIDTHS, NOISE_FEATURES = (32, 64, 80), 24
 LR, CLIP = 5e-4, 1e3
 

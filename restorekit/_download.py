@@ -6,12 +6,14 @@ pooch itself starts a file anew after a break; `_Resumed` is a downloader for it
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ._check import fail
+from ._lock import lock
 from .registry import Entry, File, absent, cache_folder, sound
 
 TIMEOUT = (10.0, 30.0)  # seconds to connect, and without a byte
@@ -24,8 +26,9 @@ def fetch(entry: Entry, *, progress: bool = True) -> Path:
     """Get the files of a set with a known checksum that are not in the cache yet; the set's folder.
 
     A file appears whole and with the right SHA-256, or not at all; what an interrupted download has is kept in NAME.part and
-    completed by the next call. Raises ModuleNotFoundError without pooch, ConnectionError and TimeoutError (nothing more is
-    tried), ValueError for a set that must be got by hand and, at the end, for all files that are gone or altered at the source.
+    completed by the next call. Of two processes that fetch one set, the second waits and takes what the first has got. Raises
+    ModuleNotFoundError without pooch, ConnectionError and TimeoutError (nothing more is tried), ValueError for a set that must be got
+    by hand and, at the end, for all files that are gone or altered at the source.
     """
     root = cache_folder()
     if root is None:
@@ -36,12 +39,35 @@ def fetch(entry: Entry, *, progress: bool = True) -> Path:
         fail(got, "a set with files", f"get it by hand: {entry.by_hand}; source: {entry.source}")
     folder = root / entry.name
     folder.mkdir(parents=True, exist_ok=True)
-    bad = _fetch_all(entry, folder, progress=progress)
+    with _alone(entry, root):
+        _tidy(entry, folder)
+        bad = _fetch_all(entry, folder, progress=progress)
     if bad:
         some = "; ".join(bad[:_TOLD]) + (f"; and {len(bad) - _TOLD} more" if len(bad) > _TOLD else "")
         fix = f"give the command again; if it stays so the source has changed: get these files by hand ({entry.source})"
         fail(f"{len(bad)} of {len(entry.files)} files of {entry.name} not as listed: {some}", "the listed files", fix)
     return folder
+
+
+@contextmanager
+def _alone(entry: Entry, root: Path) -> Iterator[None]:
+    """Hold the set among all processes; the lock stands beside its folder and is freed when its owner dies."""
+    place = root / f".{entry.name}.lock"
+    with lock(place, wait=False) as held:
+        if held:
+            yield
+            return
+    print(f"{entry.name}: another process is fetching it; waiting", file=sys.stderr)
+    with lock(place, wait=True):
+        yield
+
+
+def _tidy(entry: Entry, folder: Path) -> None:
+    """Remove the empty temporary files of a download that was killed: pooch makes one for each file that it asks for."""
+    listed = {folder / f.name for f in entry.files}
+    for stray in folder.rglob("tmp*"):
+        if stray.is_file() and stray not in listed and stray.stat().st_size == 0:
+            stray.unlink()
 
 
 def _fetch_all(entry: Entry, folder: Path, *, progress: bool) -> list[str]:

@@ -292,6 +292,36 @@ def test_a_killed_download_is_completed(server, tiny, tmp_path):
     assert (fetch(tiny) / "big.bmp").read_bytes() == BIG and ("big.bmp", f"bytes={first}-") in server.asked
 
 
+def test_two_that_fetch_one_set_do_not_disturb_each_other(server, tiny, tmp_path):
+    """While one process is in the middle of a file, another asks for the same set: it waits, and each file is asked for once."""
+    server.ways["big.bmp"] = ["stuck"]
+    files = ", ".join(f"registry.File({f.name!r}, {f.bytes}, {f.sha256!r}, {f.source!r})" for f in tiny.files)
+    code = f"""if True:
+        import sys
+        from pathlib import Path
+        from restorekit import _download, registry
+        _download.TIMEOUT = (60, 600)
+        registry.RAW, _download.cache_folder = {server.url!r}, lambda: Path({str(tmp_path)!r}) / "cache" / "datasets"
+        _download.fetch(registry.Entry("tiny", "", "", "", "", (), {{".": 1}}, "", ({files},)))
+    """
+    first = subprocess.Popen([sys.executable, "-c", code])
+    try:
+        assert server.half.wait(300)
+        asked, got = list(server.asked), []
+        second = threading.Thread(target=lambda: got.append(fetch(tiny)))
+        second.start()
+        time.sleep(0.5)
+        assert server.asked == asked and not got, "the second waits"
+        server.ways["big.bmp"] = ["good"]
+    finally:
+        first.kill()  # and takes over when the first dies
+        first.wait()
+    second.join(60)
+    assert_whole(got[0], server)
+    assert [path for path, _ in server.asked] == ["a.png", "big.bmp", "big.bmp", "c.png"]
+    assert server.asked[2][1].startswith("bytes="), "it went on where the first had been"
+
+
 def test_nothing_is_downloaded_for_a_folder_that_the_user_has(server, tiny, monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("RESTOREKIT_DATA", str(tmp_path))
     for name, content in server.contents.items():

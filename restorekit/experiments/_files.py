@@ -1,20 +1,13 @@
-"""Files that are either whole or absent, and a lock that dies with its owner."""
+"""Files that are either whole or absent."""
 
 from __future__ import annotations
 
 import json
 import os
 import secrets
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 
 def write_atomic(path: str | os.PathLike[str], text: str) -> Path:
@@ -57,34 +50,3 @@ def plain(value: Any, name: str) -> Any:
             f"Got {name} of type {kind}. Allowed: a number, text, bool or None. Fix: reduce it, for example with float({name})."
         )
     return value
-
-
-@contextmanager
-def lock(path: Path, *, wait: bool) -> Iterator[bool]:
-    """Hold the file `path` exclusively; yields False at once if another holds it and `wait` is False.
-
-    The operating system frees the lock when its owner dies, so that a killed run leaves nothing to clean up.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        held = _try_lock(descriptor)
-        while wait and not held:
-            time.sleep(0.05)
-            held = _try_lock(descriptor)
-        yield held
-    finally:
-        os.close(descriptor)
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        if fcntl is not None:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        else:
-            import msvcrt
-
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-    except OSError:
-        return False
-    return True

@@ -14,6 +14,7 @@ from typing import Any
 
 from .._check import fail
 from .cell import Cell
+from .devices import gpus_for, own_device
 from .store import Store
 
 
@@ -38,6 +39,7 @@ def run_cells(
     store: Store | str | os.PathLike[str] = "results",
     jobs: int = 1,
     progress: bool = True,
+    watch: Callable[[Cell, str], None] | None = None,
 ) -> Run:
     """Store metrics = function(cell) for each cell that has none yet, and return the rows of all.
 
@@ -45,7 +47,9 @@ def run_cells(
     folder (pathlib.Path) for preview.png and for a state.pt that the next attempt can resume from (removed at the end). The
     work goes through joblib with one thread a cell, so that results do not depend on `jobs`, and
     `joblib.parallel_config(backend=...)` sends the same call to Dask or Ray. An exception is stored with its traceback and
-    the other cells go on; Ctrl-C keeps what is finished. Any number of runs may work on one store at once.
+    the other cells go on; Ctrl-C keeps what is finished. Any number of runs may work on one store at once. Cells that ask for
+    a GPU (parameter `device`) run one process a device where there are several (`experiments.devices`). watch(cell, outcome) is
+    called here after each cell, outcome "done", "found" (by another run) or a traceback; a KeyboardInterrupt from it stops the run.
     """
     unique = list(dict.fromkeys(cells))
     if not isinstance(jobs, int) or isinstance(jobs, bool) or jobs == 0:
@@ -54,12 +58,21 @@ def run_cells(
     todo = [cell for cell in unique if not store.done(cell)]
     status: dict[str, str] = {}
     interrupted = False
+    gpus = gpus_for(todo, jobs)
     with _bar(unique, todo, progress) as bar:
+
+        def tell(cell: Cell, outcome: str) -> None:
+            status[cell.id] = outcome
+            if outcome != "busy":
+                bar.update()
+                if watch is not None:
+                    watch(cell, outcome)
+
         try:
-            _sweep(todo, function, store, jobs, status, bar, wait=False)
+            _sweep(todo, function, store, len(gpus) or jobs, gpus, tell, wait=False)
             # what another run is computing now: wait for it, and take it over should that run die
             busy = [cell for cell in todo if status.get(cell.id) == "busy"]
-            _sweep(busy, function, store, jobs, status, bar, wait=True)
+            _sweep(busy, function, store, len(gpus) or jobs, gpus, tell, wait=True)
         except KeyboardInterrupt:
             interrupted = True
     failures = {cell.id: status[cell.id] for cell in todo if status.get(cell.id, "done") not in ("done", "found", "busy")}
@@ -68,26 +81,33 @@ def run_cells(
 
 
 def _sweep(
-    cells: Sequence[Cell], function: Callable[..., Any], store: Store, jobs: int, status: dict[str, str], bar: Any, *, wait: bool
+    cells: Sequence[Cell],
+    function: Callable[..., Any],
+    store: Store,
+    jobs: int,
+    gpus: Sequence[int],
+    tell: Callable[[Cell, str], None],
+    *,
+    wait: bool,
 ) -> None:
     if not cells:
         return
     from joblib import Parallel, delayed
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
-    tasks = (delayed(_compute)(cell, function, store, wait) for cell in cells)
+    by_id, left = {cell.id: cell for cell in cells}, {cell.id for cell in cells}
+    tasks = (delayed(_compute)(cell, function, store, wait, gpus) for cell in cells)
     try:
         for name, outcome in Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)(tasks):
-            status[name] = outcome
-            if outcome != "busy":
-                bar.update()
+            left.discard(name)
+            tell(by_id[name], outcome)
     except BrokenProcessPool as error:
         for cell in cells:
-            if status.get(cell.id, "busy") == "busy" and not store.done(cell):
-                status[cell.id] = f"not finished: a worker process died, often for want of memory; run again with fewer jobs ({error})"
+            if cell.id in left and not store.done(cell):
+                tell(cell, f"not finished: a worker process died, often for want of memory; run again with fewer jobs ({error})")
 
 
-def _compute(cell: Cell, function: Callable[..., Any], store: Store, wait: bool) -> tuple[str, str]:
+def _compute(cell: Cell, function: Callable[..., Any], store: Store, wait: bool, gpus: Sequence[int] = ()) -> tuple[str, str]:
     """Compute one cell where it is sent: "done", "found" (another run was first), "busy", or the traceback."""
     with store.claim(cell, wait=wait) as held:
         if store.done(cell):
@@ -95,7 +115,7 @@ def _compute(cell: Cell, function: Callable[..., Any], store: Store, wait: bool)
         if not held:
             return cell.id, "busy"
         try:
-            with _one_thread():
+            with _one_thread(), own_device(gpus):
                 start = time.process_time()
                 folder = {"folder": store.folder(cell)} if "folder" in inspect.signature(function).parameters else {}
                 metrics = function(cell, **folder)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from .._check import fail
-from ._files import lock, plain, read_json, write_json
+from .._lock import lock
+from ._files import plain, read_json, write_json
 from .cell import SCHEMA, Cell
 from .stamp import now
 

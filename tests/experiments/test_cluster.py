@@ -71,3 +71,49 @@ def test_a_killed_worker_changes_nothing(tmp_path):
     assert counts[0] == 16 and counts[2] == 0
     assert squares(tmp_path / "kill") == [(seed, seed**2) for seed in range(16)]
     assert 16 < len(log) <= 18, "only what the dead worker was at is done twice"
+
+
+COMMAND = """
+import logging, sys
+
+if __name__ == "__main__":
+    from distributed import LocalCluster
+    from restorekit.cli import main
+
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    options = dict(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1")
+    with LocalCluster(**options) as cluster:
+        run = ["experiments", "run", "bilevel_ridge", "--store", sys.argv[1], "--out", sys.argv[2]]
+        sys.exit(main([*run, "--dask", cluster.scheduler_address]))
+"""
+
+
+def test_the_command_sends_a_table_to_the_cluster(tmp_path):
+    from restorekit.experiments import load_results, run_cells, tables
+
+    (tmp_path / "command.py").write_text(COMMAND)
+    words = [sys.executable, str(tmp_path / "command.py"), str(tmp_path / "store"), str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-2000:]
+    table = tables.load("bilevel_ridge")
+    here = run_cells(table.cells("smoke"), table.run, store=tmp_path / "here", progress=False).rows
+    there = load_results("bilevel_ridge", "smoke", folder=tmp_path).rows
+    timed = ("cpu_seconds", "seconds")
+    strip = [[{k: v for k, v in row.items() if k not in timed and v is not None} for row in rows] for rows in (here, there)]
+    assert [row["id"] for row in strip[0]] == [row["id"] for row in strip[1]]
+    assert [row.get("excess") for row in strip[0]] == [row.get("excess") for row in strip[1]]
+
+
+def test_no_scheduler_there(tmp_path, capsys, monkeypatch):
+    import distributed
+
+    from restorekit.cli import main
+
+    def refused(address, timeout):
+        raise OSError(f"Timed out trying to connect to {address}")
+
+    monkeypatch.setattr(distributed, "Client", refused)
+    words = ["experiments", "run", "bilevel_ridge", "--dask", "tcp://127.0.0.1:1", "--store", str(tmp_path)]
+    assert main(words) == 2 and "Got no Dask scheduler at tcp://127.0.0.1:1" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    assert main(words) == 2 and "pip install 'restorekit[cluster]'" in capsys.readouterr().err

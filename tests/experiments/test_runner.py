@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from restorekit._lock import lock
 from restorekit.experiments import Cell, Store, grid, run_cells
-from restorekit.experiments._files import lock, write_atomic
+from restorekit.experiments._files import write_atomic
 
 SCRIPT = """
 import os, sys, time
@@ -60,28 +61,71 @@ def calls(tmp_path):
     return [tuple(map(int, line.split())) for line in (tmp_path / "log").read_text().splitlines()]
 
 
+NURSERY = """
+import os, sys, time
+from pathlib import Path
+import joblib, torch, tqdm
+from restorekit.experiments import export_results, grid, run_cells
+
+cells = grid(table="sleep", method="m", seed=range(400))
+
+def work(cell, folder):
+    with open(folder.parent.parent.parent / "log", "a") as file:
+        file.write(f"{cell.seed} {int((folder / 'metrics.json').exists())}\\n")
+    time.sleep(0.005)
+    return {"square": cell.seed**2, "text": "x" * 5000, "cpu_seconds": 0.0}
+
+print("ready", flush=True)
+for line in sys.stdin:
+    root, jobs = line.split()
+    child = os.fork()
+    if child == 0:
+        run = run_cells(cells, work, store=Path(root) / "store", jobs=int(jobs), progress=False)
+        export_results("sleep", "quick", run.rows, folder=root)
+        os._exit(0)
+    os.setpgid(child, child)
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
-def test_kill_at_random_moments_loses_nothing(tmp_path):
-    rng = random.Random(5)
-    for attempt in range(5):
-        process = start(tmp_path, jobs=2 if attempt == 4 else 1)
-        go(process)
-        time.sleep(rng.uniform(0.02, 0.25))
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
-        process.stdin.close()
-        done = [row[0] for row in table(tmp_path / "store")]  # every stored cell can be read
-        assert len(done) == len(set(done))
-    process = start(tmp_path)
-    go(process)
-    out, _ = process.communicate(timeout=60)
-    assert process.returncode == 0 and out.split()[0] == "20"
-    assert table(tmp_path / "store") == [(seed, seed**2, 5000) for seed in range(20)]
-    assert all(finished == 0 for _, finished in calls(tmp_path)), "a finished cell was computed again"
-    assert len(calls(tmp_path)) <= 20 + 6, "more was lost than the cell in which each run was killed"
-    leftovers = {path.name for path in (tmp_path / "store").rglob("*") if path.is_file()}
-    assert leftovers == {"cell.json", "metrics.json"}
+def test_kills_at_20_random_moments_lose_nothing(tmp_path):
+    rng, cells = random.Random(5), grid(table="sleep", method="m", seed=range(400))
+    for name in ("killed", "calm"):
+        (tmp_path / name).mkdir()
+    store = Store(tmp_path / "killed" / "store")
+    process = subprocess.Popen([sys.executable, "-c", NURSERY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def run(name, jobs=1):
+        process.stdin.write(f"{tmp_path / name} {jobs}\n")
+        process.stdin.flush()
+        return int(process.stdout.readline())
+
+    try:
+        assert process.stdout.readline() == "ready\n"
+        done = set()
+        for attempt in range(20):
+            child = run("killed", jobs=2 if attempt == 19 else 1)
+            if attempt == 19:  # two worker processes, which take their time to start
+                end = time.monotonic() + 60
+                while sum(map(store.done, cells)) == len(done) and time.monotonic() < end:
+                    time.sleep(0.02)
+            time.sleep(rng.uniform(0, 0.1))
+            os.killpg(child, signal.SIGKILL)
+            assert int(process.stdout.readline()) == -signal.SIGKILL, "it had ended before it was killed"
+            before, done = done, {row["seed"] for row in store.rows(cells)}  # every stored cell can be read
+            assert before <= done and len(done) < len(cells)
+        for name in ("killed", "calm"):
+            run(name)
+            assert int(process.stdout.readline()) == 0
+    finally:
+        process.communicate()
+    assert (tmp_path / "killed" / "sleep_quick.csv").read_bytes() == (tmp_path / "calm" / "sleep_quick.csv").read_bytes()
+    calls = [tuple(map(int, line.split())) for line in (tmp_path / "killed" / "log").read_text().splitlines()]
+    assert all(finished == 0 for _, finished in calls), "a finished cell was computed again"
+    assert len(calls) <= 400 + 21, "more was lost than the cell in which each run was killed"
+    assert {path.name for path in store.root.rglob("*") if path.is_file()} == {"cell.json", "metrics.json"}
 
 
 def test_two_concurrent_runs_share_the_work(tmp_path):

@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Adam
 
+from ... import registry
 from ..._patches import random_patches
 from ..._random import rand, randn
 from ...images import Dataset, dataset, split
@@ -214,9 +215,16 @@ def overlap(about: Mapping[str, Any]) -> list[tuple[str, str]]:
     mine = set(about["training_pictures"].values())
     # pictures of BSD keep their number in every collection; those of train400 are numbered anew
     numbers = {n for n in about["training_pictures"] if n.isdigit()}
-    root = Path(os.environ["RESTOREKIT_DATA"]) if os.environ.get("RESTOREKIT_DATA") else None
-    tests = [dataset(root / folder) for folder in TEST_SETS if root and (root / folder).is_dir()]
+    tests = [dataset(folder) for name in TEST_SETS if (folder := _at_hand(name)) is not None]
     return [(t.name, p.name) for t in tests for p in t if p.name in numbers or sha256(p.path.read_bytes()).hexdigest() in mine]
+
+
+def _at_hand(name: str) -> Path | None:
+    """The folder of a test set, in RESTOREKIT_DATA under this name or another of its own, or in the cache; None if it is not here."""
+    root = os.environ.get("RESTOREKIT_DATA")
+    if root and (Path(root) / name).is_dir():
+        return Path(root) / name
+    return registry.find(name) if registry.known(name) else None
 
 
 def read_bytes(pictures: Dataset, name: str) -> Tensor:

@@ -88,14 +88,14 @@ def mean_and_spread(rows: Iterable[Mapping[str, Any]], *, by: Sequence[str], val
 
 def markdown(rows: Sequence[Mapping[str, Any]], *, columns: Sequence[str] | None = None, digits: int = 2) -> str:
     """A Markdown table; a column with its spread becomes "mean ± spread", a missing value "-"; ssim has one digit more."""
-    names, numeric, lines = _shown_table(rows, columns, digits)
+    names, numeric, lines = shown_table(rows, columns, digits)
     head = [" | ".join(names), " | ".join("---:" if numeric[name] else "---" for name in names)]
     return "\n".join(f"| {line} |" for line in [*head, *(" | ".join(text.replace("|", "\\|") for text in line) for line in lines)])
 
 
 def latex(rows: Sequence[Mapping[str, Any]], *, columns: Sequence[str] | None = None, digits: int = 2) -> str:
     """A LaTeX tabular of the same cells as `markdown`; no package is needed."""
-    names, numeric, lines = _shown_table(rows, columns, digits)
+    names, numeric, lines = shown_table(rows, columns, digits)
     body = [" & ".join(map(_latex_text, line)) + r" \\" for line in [names, *lines]]
     layout = "".join("r" if numeric[name] else "l" for name in names)
     return "\n".join([rf"\begin{{tabular}}{{{layout}}}", r"\hline", body[0], r"\hline", *body[1:], r"\hline", r"\end{tabular}"])
@@ -114,7 +114,7 @@ def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
 FORMATS = {"markdown": markdown, "csv": as_csv, "latex": latex}
 
 
-def _shown_table(
+def shown_table(
     rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None, digits: int
 ) -> tuple[list[str], dict[str, bool], list[list[str]]]:
     """Column names without those of spreads, which of them hold numbers, and each row as text."""

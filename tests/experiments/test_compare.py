@@ -121,3 +121,25 @@ def test_a_file_from_elsewhere(tmp_path):
     path.with_suffix(".json").unlink()
     with pytest.raises(FileNotFoundError, match="CSV and JSON.*run toy --size paper"):
         load_file(path)
+
+
+def test_each_printed_file_is_told_of_and_whole():
+    """The read-me names each file, each file has rows of one length, numbers are numbers, and no row stands twice."""
+    told = (data_folder("published") / "README.md").read_text(encoding="utf-8")
+    for path in sorted(data_folder("published").glob("*.csv")):
+        rows = read_published(path.stem)
+        assert f"`{path.name}`" in told and rows and None not in rows[0] and all(None not in row.values() for row in rows), path.name
+        assert len({tuple(row.values()) for row in rows}) == len(rows), path.name
+        for row in rows:
+            for name in ("psnr", "ssim", "kernel_psnr", "lpips"):
+                if row.get(name):
+                    low, high = {"ssim": (0, 1), "lpips": (0, 1)}.get(name, (5, 70))
+                    assert low < float(row[name]) < high, (path.name, row)
+
+
+def test_printed_tables_are_whole():
+    """As many numbers as the papers' tables have: methods x scales or levels x sets."""
+    counts = {f"mlmc_table{i}": n for i, n in enumerate((96, 40, 8, 16, 16, 12, 8, 10), 1)}
+    counts |= {"and_table1": 56, "and_table2": 5, "bilevel_table1": 13, "bilevel_table2": 14, "pnp_table1": 42, "pnp_table2": 19}
+    for name, count in counts.items():
+        assert len(read_published(name)) == count, name

@@ -82,7 +82,15 @@ def kernels(found: Mapping[str, Tensor], true: Tensor) -> Picture:
     """Kernels with their distances to the true one."""
     far = {name: kernel_distance(k, true).item() for name, k in found.items()}
     says = ", ".join(f"{name} {value:.2f}" for name, value in far.items())
-    return show_kernels({f"{n}: {far[n]:.2f} away": k for n, k in found.items()}, alt=f"Kernels, distance to the true one: {says}.")
+    return show_kernels(
+        {f"{n}: {far[n]:.2f} away": _middle(k) for n, k in found.items()}, alt=f"Kernels, distance to the true one: {says}."
+    )
+
+
+def _middle(k: Tensor, side: int = 15) -> Tensor:
+    """The middle of a larger kernel, where the weights are."""
+    cut = max((k.shape[-1] - side) // 2, 0)
+    return k[..., cut : k.shape[-2] - cut, cut : k.shape[-1] - cut]
 
 
 def grid_of_kernels(found: Tensor, path: CameraPath, grid: tuple[int, int], y: Tensor) -> Picture:
@@ -91,7 +99,8 @@ def grid_of_kernels(found: Tensor, path: CameraPath, grid: tuple[int, int], y: T
     true = [path.kernel_at(r, c).to(found) for r in centers[0] for c in centers[1]]
     true = [k if k.shape[-1] >= found.shape[-1] else pad_kernel(k, found.shape[-1]) for k in true]
     far = [kernel_distance(a[None], b).item() for a, b in zip(found, true, strict=True)]
-    shown = {f"cell {i + 1}: {far[i]:.2f}": k[None] for i, k in enumerate(found)} | {f"true {i + 1}": k for i, k in enumerate(true)}
+    shown = {f"cell {i + 1}: {far[i]:.2f}": _middle(k[None], 17) for i, k in enumerate(found)}
+    shown |= {f"true {i + 1}": _middle(k, 17) for i, k in enumerate(true)}
     alt = f"Fitted kernels of {grid[0]} x {grid[1]} cells above, true ones below; distances {min(far):.2f} to {max(far):.2f}."
     return show_kernels(shown, cols=len(found), alt=alt)
 
@@ -107,9 +116,9 @@ def decisions(found: Mapping[str, Deblurred], truths: Mapping[str, Tensor]) -> M
     return Markdown(f"{markdown(rows)}\n\n*{stamp()}; left of |v - y|: after the data step where it was taken, else by the kernels*")
 
 
-def state(step: int, x: Tensor, v: Tensor, k: Tensor | None, r: Tensor) -> SimpleNamespace:
-    """One round: picture, what it started from, kernel (None: none yet), residual."""
-    return SimpleNamespace(step=step, x=x, v=v, k=torch.zeros(1, 1, 25, 25) if k is None else k, r=r)
+def state(step: int, x: Tensor, v: Tensor, k: Tensor, r: Tensor) -> SimpleNamespace:
+    """One round: picture, what it started from, kernel, residual."""
+    return SimpleNamespace(step=step, x=x, v=v, k=_middle(k), r=r)
 
 
 class Film:
@@ -158,11 +167,16 @@ class Film:
                 f"x: {score:.2f} dB",
                 f"residual: {255 * rms(s.r):.2f} levels",
             ]
-            pictures = [s.v[part].clamp(0, 1), None, s.x[part].clamp(0, 1), (0.5 + s.r[part] / (2 * SPAN)).clamp(0, 1)]
+            pictures = [
+                s.v[part].clamp(0, 1),
+                None,
+                s.x[part].clamp(0, 1),
+                (0.5 + s.r.mean(1, keepdim=True)[part] / (2 * SPAN)).clamp(0, 1),
+            ]
             for col, (head, picture) in enumerate(zip(heads, pictures, strict=True)):
                 ax = layout.axes(row, col)
                 if picture is None:
-                    place_kernel(ax, s.k, max(s.k.max().item(), 1e-12), s.k.shape[-1] / 2)
+                    place_kernel(ax, s.k, s.k.max().item(), s.k.shape[-1] / 2)
                 else:
                     draw(ax, picture)
                 label(ax, head)
@@ -312,7 +326,7 @@ def own_picture(y: Tensor, v: Tensor, out: Deblurred) -> Picture:
         ax = layout.axes(0, col)
         draw(ax, x[..., (h - side) // 2 : (h + side) // 2, (w - side) // 2 : (w + side) // 2].clamp(0, 1))
         label(ax, head)
-    ax, k = layout.axes(0, 3), out.kernels[0][:1]
+    ax, k = layout.axes(0, 3), _middle(out.kernels[0][:1], 19)
     place_kernel(ax, k, k.max().item(), k.shape[-1] / 2)
     label(ax, f"kernel 1 of {len(out.kernels[0])}")
     did = "was taken" if out.taken[0] else "was not taken"

@@ -54,6 +54,7 @@ _PUBLIC = {
     "nets.guided": "GuidedRestorer",
     "methods.guidance": "HyperGuidance inner_step outer_step naive_step",
     "methods.guided_restoration": "restore_guided",
+    "methods.combined": "restore_combined",
     "experiments": "Cell run_cells",
     "teach": "Trace stepper explore compare show_kernels plot_history parity claim exercise",
 }

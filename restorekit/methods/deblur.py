@@ -11,14 +11,16 @@ from .._check import check_image, fail
 from ..operators import Blur, LinearOperator
 from ..solvers import Denoiser
 from ..varying_blur import VaryingBlur
-from .kernel_fit import RIDGE, fit_kernel, fit_varying
+from .edges import LAM, strong_edges
+from .kernel_fit import RIDGE, fit_kernel
+from .pose_fit import TURN, fit_poses
 
-# chosen on eight shaken crops of BSDS400 pictures, none of which any table reports
-MU = 0.03  # weight of |x - v|^2 against |A x - y|^2
-COMMON = 0.02  # how strongly the kernels of a grid are drawn to the common one
+# chosen on twelve shaken crops of BSDS400 pictures, none of which any table reports
+MU = (0.02, 0.1)  # least and largest weight of |x - v|^2 against |A x - y|^2
+TRUST = 6.0  # between them it is TRUST r^4, r the share of |v - y| that the kernels leave
+LEAST = 0.02  # entries of a kernel below this share of its peak are left out
 CELL = 96  # px: side of a cell of the grid
-VARIES = 0.85  # the grid is believed if it leaves less than this share of the residual of one kernel
-WORTH = 0.9  # and a kernel at all, if it leaves less than this share of |v - y|
+WORTH = 0.9  # the data step is worth taking if the kernels leave less than this share of |v - y|
 _TOLERANCE = 1e-4  # relative residual of conjugate gradients
 
 
@@ -26,7 +28,7 @@ _TOLERANCE = 1e-4  # relative residual of conjugate gradients
 class Deblurred:
     """image: x, or v where the safeguard held (B, C, H, W); prior: v = f(y); kernels: per picture (G, 1, size, size), G = 1 for one
     kernel for all; grids: their rows and columns; residuals: per picture the root mean squares of v - y, of v * k - y with one
-    kernel, of A v - y with a grid (NaN: none fitted) and of A x - y; taken: whether the data step was."""
+    kernel, of A v - y with a grid (NaN: not fitted) and of A x - y; taken: whether the data step was; mu: its weight."""
 
     image: Tensor
     prior: Tensor
@@ -34,6 +36,7 @@ class Deblurred:
     grids: tuple[tuple[int, int], ...]
     residuals: Tensor
     taken: tuple[bool, ...]
+    mu: tuple[float, ...]
 
 
 def deblur_dynamic(
@@ -42,65 +45,75 @@ def deblur_dynamic(
     *,
     kernel_size: int = 25,
     grid: tuple[int, int] | str | None = "auto",
-    mu: float = MU,
+    mu: float | None = None,
+    edges: float = LAM,
     ridge: float = RIDGE,
-    common: float = COMMON,
+    turn: float = TURN,
     padding: str = "replicate",
     safeguard: bool = True,
 ) -> Deblurred:
     """One round of dynamic plug-and-play with each step done exactly, for y = A x, A an unknown blur:
 
-        v = f(y);   A = argmin_A 1/2 sum_d |d_d (A v) - d_d y|^2, kernels k >= 0, sum k = 1;   x = argmin_x 1/2 |A x - y|^2 + mu/2 |x - v|^2
+        v = f(y);   A = argmin_A 1/2 sum_d |d_d (A u) - d_d y|^2,  u the strong edges of v;   x = argmin_x 1/2 |A x - y|^2 + mu/2 |x - v|^2
 
     The result is x and not f(x): part-deblurred pictures are outside a deblurrer's training. prior: a deblurrer (x, sigma) -> x, such
-    as DMPHN or `self_ensemble` of it, or v itself if it is at hand. grid: None, one kernel for the whole picture; (rows, columns) a
-    kernel for each cell (`VaryingBlur`); 'auto' cells of about CELL pixels, kept where they leave less than VARIES of the residual
-    of one kernel. safeguard: v is kept where the kernels leave more than WORTH of |v - y|, for then blur does not explain the
-    difference, or where the step would raise the data term. y (B, C, H, W) in [0, 1]; each picture for itself; nothing is clipped.
-    Raises ValueError for an even kernel_size, a mu or padding out of range.
+    as DMPHN or `self_ensemble` of it, or v itself if it is at hand. grid: None, one kernel k >= 0, sum k = 1, for the whole picture
+    (`fit_kernel`); (rows, columns) one for each cell (`VaryingBlur`), all from one path of a camera that moves and turns
+    (`fit_poses`); 'auto' cells of about CELL pixels. edges: lam of `strong_edges`; 0 fits to v itself. mu: None, TRUST r^4 held
+    between the two of MU, where r = |A v - y| / |v - y|: the less blur explains, the less the data step may change. safeguard: v is kept
+    where r is above WORTH, or where the step would raise the data term. y (B, C, H, W) in [0, 1]; each picture for itself; nothing
+    is clipped. Raises ValueError for an even kernel_size, a mu or padding out of range.
     """
     check_image(y, "y")
-    if not mu > 0:
-        fail(f"mu={mu}", "mu > 0", f"mu={MU}")
+    if mu is not None and not mu > 0:
+        fail(f"mu={mu}", "mu > 0, or None", "mu=None")
     if isinstance(grid, str) and grid != "auto":
         fail(f"grid={grid!r}", "'auto', None or (rows, columns)", "grid='auto'")
     with torch.no_grad():
         v = prior if isinstance(prior, Tensor) else prior(y, 0.0)
-        done = [_one(v[i : i + 1], y[i : i + 1], kernel_size, grid, mu, ridge, common, padding, safeguard) for i in range(y.shape[0])]
-    image, kernels, grids, residuals, taken = zip(*done, strict=True)
-    return Deblurred(torch.cat(image), v, kernels, grids, torch.tensor(residuals), taken)
+        done = []
+        for a, b in zip(v.split(1), y.split(1), strict=True):
+            operator, k, cells, residuals = _fit(a, b, kernel_size, grid, edges, ridge, turn, padding)
+            done.append(_data_step(a, b, operator, residuals, mu, safeguard) + (k, cells))
+    image, residual, taken, weight, kernels, grids = zip(*done, strict=True)
+    return Deblurred(torch.cat(image), v, kernels, grids, torch.tensor(residual), taken, weight)
 
 
-def _one(
-    v: Tensor,
-    y: Tensor,
-    size: int,
-    grid: tuple[int, int] | str | None,
-    mu: float,
-    ridge: float,
-    common: float,
-    padding: str,
-    safeguard: bool,
-) -> tuple[Tensor, Tensor, tuple[int, int], list[float], bool]:
-    """The round for a single picture."""
-    k, cells, varying = fit_kernel(v, y, size, padding=padding, ridge=ridge), (1, 1), float("nan")
-    A: LinearOperator = Blur(k, padding)
-    plain, single = _rms(v - y), _rms(A(v) - y)
-    best = single
-    wanted = _cells(y) if isinstance(grid, str) else grid
-    if wanted is not None and wanted != (1, 1):
-        many = fit_varying(v, y, size, wanted, ridge=ridge, common=common)
-        B = VaryingBlur(many, wanted, padding)
-        varying = _rms(B(v) - y)
-        if grid != "auto" or varying < VARIES * single:
-            k, cells, A, best = many, wanted, B, varying
-    if safeguard and not best < WORTH * plain:
-        return v, k, cells, [plain, single, varying, best], False
-    x = A.prox(v, y, mu, tol=_TOLERANCE)
+def _fit(
+    v: Tensor, y: Tensor, size: int, grid: tuple[int, int] | str | None, edges: float, ridge: float, turn: float, padding: str
+) -> tuple[LinearOperator, Tensor, tuple[int, int], list[float]]:
+    """A, its kernels and their grid, and the residuals of v for one picture; fitted to the mean of the channels."""
+    u, gray = strong_edges(v.mean(1, keepdim=True), edges), y.mean(1, keepdim=True)
+    one, nan = _trimmed(fit_kernel(u, gray, size, padding=padding, ridge=ridge)), float("nan")
+    plain, single = _rms(v - y), _rms(Blur(one, padding)(v) - y)
+    cells = _cells(y) if isinstance(grid, str) else grid
+    if cells is None or cells == (1, 1):
+        return Blur(one, padding), one, (1, 1), [plain, single, nan]
+    many = _trimmed(fit_poses(u, gray, size, cells, turn=turn, ridge=ridge))
+    A = VaryingBlur(many, cells, padding)
+    return A, many, cells, [plain, single, _rms(A(v) - y)]
+
+
+def _data_step(
+    v: Tensor, y: Tensor, A: LinearOperator, residuals: list[float], mu: float | None, safeguard: bool
+) -> tuple[Tensor, list[float], bool, float]:
+    """x or v, the residuals with that of the result, whether the step was taken, and its mu."""
+    plain, before = residuals[0], _rms(A(v) - y)
+    r = before / max(plain, torch.finfo(y.dtype).tiny)
+    weight = min(max(TRUST * r**4, MU[0]), MU[1]) if mu is None else mu
+    if safeguard and not r < WORTH:
+        return v, [*residuals, before], False, weight
+    x = A.prox(v, y, weight, tol=_TOLERANCE)
     after = _rms(A(x) - y)
-    if safeguard and not after <= best:
-        return v, k, cells, [plain, single, varying, best], False
-    return x, k, cells, [plain, single, varying, after], True
+    if safeguard and not after <= before:
+        return v, [*residuals, before], False, weight
+    return x, [*residuals, after], True, weight
+
+
+def _trimmed(k: Tensor) -> Tensor:
+    """Kernels without the faint entries that only the errors of v asked for, sum 1."""
+    k = torch.where(k < LEAST * k.amax((-2, -1), keepdim=True), 0.0, k)
+    return k / k.sum((-2, -1), keepdim=True)
 
 
 def _cells(y: Tensor) -> tuple[int, int]:

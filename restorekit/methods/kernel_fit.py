@@ -23,7 +23,7 @@ def fit_kernel(x: Tensor, y: Tensor, size: int, *, padding: str = "replicate", r
     problem on a periodic picture. Any other: pixels fade out over `size` pixels towards the border, beyond which nothing is known.
     ridge: relative to the mean of the diagonal of the normal equations. Raises ValueError for an even size or unequal pictures.
     """
-    _check(x, y, size)
+    check_fit(x, y, size)
     check_window((x.shape[-2], x.shape[-1]), (size, size), padding)
     weight = None if padding == "circular" else fade((x.shape[-2], x.shape[-1]), size, like=x)
     G, b = normal_equations(x, y, size, weight)
@@ -35,7 +35,7 @@ def fit_varying(x: Tensor, y: Tensor, size: int, grid: tuple[int, int], *, ridge
 
     common: weight of |k_g - k|^2, k the one kernel of the whole picture, in units of the mean of G's diagonal. A single picture.
     """
-    _check(x, y, size)
+    check_fit(x, y, size)
     if x.shape[0] != 1:
         fail(f"{x.shape[0]} pictures", "1: each has a grid of kernels", "call it for one picture after another")
     whole = fit_kernel(x, y, size, ridge=ridge).flatten().double()
@@ -147,7 +147,7 @@ def _ridged(G: Tensor, ridge: float) -> Tensor:
     return G + ridge * G.diagonal().mean() * torch.eye(len(G), dtype=G.dtype, device=G.device)
 
 
-def _check(x: Tensor, y: Tensor, size: int) -> None:
+def check_fit(x: Tensor, y: Tensor, size: int) -> None:
     check_like(check_image(y, "y"), check_image(x), "y", "x")
     if x.shape != y.shape:
         fail(f"x of {tuple(x.shape)} and y of {tuple(y.shape)}", "equal shapes", "crop one")

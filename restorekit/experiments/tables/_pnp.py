@@ -1,4 +1,4 @@
-"""What the tables of dynamic plug-and-play share: scores, margins over pictures, a prior that remembers its first pass."""
+"""What the tables of dynamic plug-and-play share: shaken pictures, scores, margins, a prior that remembers its first pass."""
 
 from __future__ import annotations
 
@@ -9,10 +9,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...images import dataset
+from ...kernels import pad_kernel
+from ...methods.deblur import CELL
 from ...metrics import psnr
-from .. import Value
+from ...operators import Blur, LinearOperator
+from ...shake import shaken_pair
+from ...varying_blur import VaryingBlur
+from ...weather import CameraPath
+from .. import Cell, Value
 
 PSNR = "psnr "  # a column's name starts with it
+MARGIN = 16  # px cropped from a shaken picture
+HEADROOM_MU = 0.03  # of the data step with the true kernels
 
 
 def score(x: Tensor, ref: Tensor, *, quantize: bool) -> float:
@@ -58,3 +67,30 @@ class Remembering:
         if len(self._seen) < self._keep:
             self._seen.append((x, made))
         return made
+
+
+def shaken(cell: Cell) -> tuple[Tensor, Tensor, CameraPath]:
+    """x, y and the path: the middle of the cell's picture, at most `side` px wide, by its extent, turn, boost, gamma and sigma."""
+    x = dataset(cell.dataset)[cell.image].load()
+    h, w = (min(n, int(cell.params["side"])) for n in x.shape[-2:])
+    top, left = (x.shape[-2] - h) // 2, (x.shape[-1] - w) // 2
+    y, x, path = shaken_pair(
+        x[..., top : top + h, left : left + w],
+        extent=cell.params["extent"],
+        rotation=cell.params["turn"],
+        **{name: cell.params[name] for name in ("boost", "gamma", "sigma") if name in cell.params},
+        margin=MARGIN,
+        generator=torch.Generator().manual_seed(cell.seed),
+    )
+    return x, y, path
+
+
+def true_operator(path: CameraPath, y: Tensor) -> LinearOperator:
+    """The path's kernel, or its kernels at the centers of a grid's cells."""
+    if path.angles.abs().max() == 0:
+        return Blur(path.kernel_at(0.0, 0.0).to(y), "replicate")
+    grid = tuple(max(1, round(n / CELL)) for n in y.shape[-2:])
+    centers = [[(i + 0.5) * n / m - 0.5 + MARGIN for i in range(m)] for n, m in zip(y.shape[-2:], grid, strict=True)]
+    kernels = [path.kernel_at(r, c) for r in centers[0] for c in centers[1]]
+    size = max(k.shape[-1] for k in kernels)
+    return VaryingBlur(torch.cat([pad_kernel(k, size) for k in kernels]).to(y), (grid[0], grid[1]))

@@ -3,8 +3,8 @@
 Twelve pictures of CBSD68, shaken by `restorekit.shake.shaken_pair`: six without turning (a convolution), six with (the kernel
 varies); the truth is the middle frame, as in GoPro, and 16 px are cropped before anything is restored. Rows: one per picture. `one`:
 one pass of the net; `static 2`: its result again; `literal`: the paper's scheme, Eq. 6, 7 and the gradient of Eq. 9 for a kernel, three
-rounds, steps 1e-3; `dynamic`: `deblur_dynamic`; `one kernel`: it without a grid; `ensemble`: `self_ensemble` of the net, `+ dynamic`
-after it; `true kernel`: the same data step with the path's own kernels, the headroom. Scores: full picture, 8 bit, all channels; the
+rounds, steps 1e-3; `dynamic`: `deblur_dynamic`, a path of a camera that moves and turns; `one kernel`: it without a grid; `ensemble`: `self_ensemble` of the net, `+ dynamic`
+after it; `true kernel`: a data step with the path's own kernels, mu = 0.03: the headroom. Scores: full picture, 8 bit, all channels; the
 columns `aligned` allow for a shift of up to 3 px. Parameters are those of `methods.deblur`, set on other pictures.
 
 Needs RESTOREKIT_DATA and RESTOREKIT_WEIGHTS.
@@ -20,24 +20,19 @@ import torch
 from torch import Tensor
 
 from ...images import dataset
-from ...kernels import pad_kernel
-from ...methods.deblur import CELL, MU, deblur_dynamic
+from ...methods.deblur import deblur_dynamic
 from ...methods.dynamic_pnp import DynamicPnP
 from ...methods.operator_updates import Kernel, OperatorUpdate
 from ...methods.priors import self_ensemble, stack
 from ...nets import load_dmphn
-from ...operators import Blur, LinearOperator
-from ...shake import shaken_pair
 from ...solvers import run as iterate_run
-from ...varying_blur import VaryingBlur
-from ...weather import CameraPath
 from .. import Cell, ClaimRecord, Value, command_for
 from ._mlmc_trials import known
-from ._pnp import PSNR, Remembering, aligned_score, least, margin, score
+from ._pnp import HEADROOM_MU, PSNR, Remembering, aligned_score, least, margin, score, shaken, true_operator
 
 NAME = "pnp_deblurring"
 SIZES = ("smoke", "quick")
-MARGIN, STEP, ROUNDS = 16, 1e-3, 3
+STEP, ROUNDS = 1e-3, 3
 EXTENTS = (5.0, 7.0, 9.0, 11.0, 13.0, 15.0)
 TURN = 0.02  # radians, of the varying half
 COUNT = 12
@@ -52,13 +47,13 @@ def cells(size: str) -> list[Cell]:
     for i, name in enumerate(names):
         blur = {"extent": EXTENTS[i % len(EXTENTS)], "turn": TURN if 2 * i >= len(names) else 0.0}
         nets = ", ".join(("1_2_4", *DEEPER)) if size != "smoke" else "1_2_4"
-        made.append(Cell(NAME, "dmphn", "cbsd68", name, "shake", 1000 + i, {"side": SIDE[size], "nets": nets, **blur}))
+        made.append(Cell(NAME, "dmphn", "cbsd68", name, "shake", 1000 + i, {"side": SIDE[size], "nets": nets, "kernels": "poses", **blur}))
     return made
 
 
 def run(cell: Cell) -> dict[str, Any]:
     """All scores on one picture."""
-    x, y, path = _pair(cell)
+    x, y, path = shaken(cell)
     nets = str(cell.params["nets"]).split(", ")
     made: dict[str, Tensor] = {"blurred": y}
     f = Remembering(load_dmphn(nets[0]))
@@ -69,7 +64,7 @@ def run(cell: Cell) -> dict[str, Any]:
         made["literal"] = iterate_run(literal, ROUNDS).state.v
         dynamic = deblur_dynamic(y, v)
         made["dynamic"], made["one kernel"] = dynamic.image, deblur_dynamic(y, v, grid=None).image
-        made["true kernel"] = _true_operator(path, y).prox(v, y, MU, tol=1e-4)
+        made["true kernel"] = true_operator(path, y).prox(v, y, HEADROOM_MU, tol=1e-4)
         ensemble = made["ensemble"] = self_ensemble(f)(y, 0.0)
         made["ensemble + dynamic"] = deblur_dynamic(y, ensemble).image
         for name in nets[1:]:
@@ -78,31 +73,6 @@ def run(cell: Cell) -> dict[str, Any]:
     out: dict[str, Any] = {PSNR + name: score(z, x, quantize=True) for name, z in made.items()}
     out |= {f"aligned {name}": aligned_score(made[name], x) for name in ("one", "dynamic", "ensemble + dynamic")}
     return out | {"grid": "x".join(map(str, dynamic.grids[0])), "taken": float(dynamic.taken[0])}
-
-
-def _pair(cell: Cell) -> tuple[Tensor, Tensor, CameraPath]:
-    x = dataset(cell.dataset)[cell.image].load()
-    h, w = (min(n, int(cell.params["side"])) for n in x.shape[-2:])
-    top, left = (x.shape[-2] - h) // 2, (x.shape[-1] - w) // 2
-    y, x, path = shaken_pair(
-        x[..., top : top + h, left : left + w],
-        extent=cell.params["extent"],
-        rotation=cell.params["turn"],
-        margin=MARGIN,
-        generator=torch.Generator().manual_seed(cell.seed),
-    )
-    return x, y, path
-
-
-def _true_operator(path: CameraPath, y: Tensor) -> LinearOperator:
-    """The path's kernel, or its kernels at the centers of a grid's cells."""
-    if path.angles.abs().max() == 0:
-        return Blur(path.kernel_at(0.0, 0.0).to(y), "replicate")
-    grid = tuple(max(1, round(n / CELL)) for n in y.shape[-2:])
-    centers = [[(i + 0.5) * n / m - 0.5 + MARGIN for i in range(m)] for n, m in zip(y.shape[-2:], grid, strict=True)]
-    kernels = [path.kernel_at(r, c) for r in centers[0] for c in centers[1]]
-    size = max(k.shape[-1] for k in kernels)
-    return VaryingBlur(torch.cat([pad_kernel(k, size) for k in kernels]).to(y), (grid[0], grid[1]))
 
 
 def summarize(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from restorekit import Blur, bundled, motion_kernel, psnr
-from restorekit.methods.deblur import deblur_dynamic
+from restorekit.methods.deblur import MU, TRUST, deblur_dynamic
 from restorekit.methods.dynamic_pnp import DynamicPnP, DynamicState
 from restorekit.methods.operator_updates import Affine, Dense, Diagonal, Kernel, OperatorUpdate, Reading, VaryingKernels
+from restorekit.methods.priors import self_ensemble
+from restorekit.shake import shaken_pair
 from restorekit.solvers import iterate, load_state, run, save_state
-from restorekit.varying_blur import VaryingBlur
 
 READINGS: list[tuple[Reading, tuple[int, ...]]] = [
     (Dense(), (2, 2, 6, 7)),
@@ -201,12 +202,27 @@ def blurred() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 
 def test_one_exact_round_improves_a_flawed_estimate_and_is_two_steps_of_the_solver():
-    x, y, v = blurred()
-    out = deblur_dynamic(y, lambda y, sigma: v, kernel_size=11, grid=None)
-    assert out.taken == (True,) and psnr(out.image, x).item() > psnr(v, x).item() + 1
+    x, y, v = (z.mean(1, keepdim=True) for z in blurred())
+    out = deblur_dynamic(y, lambda y, sigma: v, kernel_size=11, grid=None, edges=0.0, mu=0.03)
+    assert out.taken == (True,) and out.mu == (0.03,) and psnr(out.image, x).item() > psnr(v, x).item() + 1
     solver = DynamicPnP(y, lambda x, sigma: v, OperatorUpdate(Kernel(11), "exact"), mu=0.03, x_step="exact", fit="v")
     assert (run(solver, 2).state.x - out.image).square().mean().sqrt() < 1e-3 < (out.image - v).square().mean().sqrt() / 10
     assert out.residuals[0, 1] < out.residuals[0, 0] and out.residuals[0, 3] < out.residuals[0, 1]
+
+
+def test_strong_edges_lead_to_a_better_kernel_than_a_picture_that_is_still_soft():
+    x, y, _ = blurred()
+    v, k = Blur(torch.full((1, 1, 3, 3), 1 / 9), "replicate")(x), motion_kernel(11, generator=gen(3))
+    errors = [(deblur_dynamic(y, v, kernel_size=11, grid=None, edges=e).kernels[0] - k).norm().item() for e in (4e-3, 0.0)]
+    assert errors[0] < 0.8 * errors[1]
+
+
+def test_the_less_the_blur_explains_the_less_the_data_step_may_change():
+    x, y, v = blurred()
+    trust = [deblur_dynamic(y, v + s * rand(*v.shape, seed=7).float(), kernel_size=11, grid=None) for s in (0.0, 0.08, 0.3)]
+    shares = [(out.residuals[0, 1] / out.residuals[0, 0]).item() for out in trust]
+    assert shares == sorted(shares) and MU[0] <= trust[0].mu[0] < trust[1].mu[0] <= trust[2].mu[0] == MU[1]
+    assert trust[1].mu[0] == pytest.approx(min(TRUST * shares[1] ** 4, MU[1]))
 
 
 def test_a_difference_that_is_no_blur_is_left_alone():
@@ -217,12 +233,39 @@ def test_a_difference_that_is_no_blur_is_left_alone():
     assert deblur_dynamic(x, v, kernel_size=7, grid=None, safeguard=False).taken == (True,)
 
 
-def test_the_grid_is_used_where_the_blur_varies_and_only_there():
-    x = bundled("astronaut", size=(192, 128))
-    kernels = motion_kernel(7, n=2, generator=gen(8))
-    varying, uniform = VaryingBlur(kernels, (2, 1))(x), Blur(kernels[:1], "replicate")(x)
-    grids = [deblur_dynamic(y, x, kernel_size=7).grids[0] for y in (varying, uniform)]
-    assert grids == [(2, 1), (1, 1)]
+def test_a_turning_camera_gets_a_grid_of_kernels_and_one_kernel_falls_behind():
+    y, x, _ = shaken_pair(bundled("astronaut", size=(224, 224)), extent=4, rotation=0.05, generator=gen(1))
+    v = 0.3 * x + 0.7 * y
+    varying, single = (deblur_dynamic(y, v, kernel_size=15, grid=g) for g in ("auto", None))
+    assert varying.grids == ((2, 2),) and single.grids == ((1, 1),) and varying.kernels[0].shape == (4, 1, 15, 15)
+    torch.testing.assert_close(varying.residuals[:, 1], single.residuals[:, 1])
+    assert varying.residuals[0, 2] < 0.85 * varying.residuals[0, 1]
+    assert psnr(varying.image, x).item() > psnr(single.image, x).item() + 1
+
+
+def test_the_safeguard_keeps_an_ensemble_that_one_bad_view_has_spoiled():
+    """Its mean has the error that no blur explains; the data step would print that error into the picture."""
+    x, y, v = blurred()
+
+    def net(z: torch.Tensor, sigma: float | torch.Tensor) -> torch.Tensor:
+        good = v if torch.equal(z, y) else None
+        for mirrored in (False, True):  # the view is known by what it shows
+            for turns in range(4):
+                turned = (y.flip(-1) if mirrored else y).rot90(turns, (-2, -1))
+                if torch.equal(z, turned):
+                    good = (v.flip(-1) if mirrored else v).rot90(turns, (-2, -1))
+        assert good is not None
+        return good + spoiled * torch.linspace(-1, 1, z.shape[-1]) if torch.equal(z, y.rot90(1, (-2, -1))) else good
+
+    spoiled = 0.0
+    fine = deblur_dynamic(y, self_ensemble(net), kernel_size=11, grid=None)
+    torch.testing.assert_close(fine.prior, v)
+    assert fine.taken == (True,) and psnr(fine.image, x).item() > psnr(v, x).item() + 0.5
+    spoiled = 6.0
+    kept = deblur_dynamic(y, self_ensemble(net), kernel_size=11, grid=None)
+    assert kept.taken == (False,) and torch.equal(kept.image, kept.prior)
+    forced = deblur_dynamic(y, self_ensemble(net), kernel_size=11, grid=None, safeguard=False)
+    assert forced.taken == (True,) and not torch.equal(forced.image, kept.prior)
 
 
 def test_each_picture_of_a_batch_is_restored_by_itself():

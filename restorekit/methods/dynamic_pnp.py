@@ -14,7 +14,7 @@ from .._check import check_choice, check_image, check_like, fail
 from .._linear import cg_init, cg_step
 from ..operators import Identity, LinearOperator
 from ..solvers import Denoiser
-from .operator_updates import OperatorUpdate
+from .operator_updates import Update
 
 X_STEPS = ("gradient", "printed", "cg", "exact")
 
@@ -45,10 +45,10 @@ class DynamicPnP:
 
     x_step 'gradient': x - delta (A^T (A x - y) + mu (x - v)). 'printed': the second line of Eq. 6, (1 - delta mu) x - delta A^T A x +
     delta A^T y + delta v, which lost a mu on v. 'cg': cg_steps of conjugate gradients from x. 'exact': A.prox(v, y, mu), closed
-    form where there is one (periodic blur, by FFT; diagonal; matrix). update None: A = I. noise: n, for example y - g(y) with
-    another denoiser g, 0 by default; with the prior itself as g the A-step has nothing to explain. sigma: strength the prior
-    is given. fit: whether A is fitted to 'x', as printed, or to 'v', the restored picture. safeguard: per picture, an x-step that raises
-    Eq. 3's first two terms and an A-step that raises its data term are not taken.
+    form where there is one (periodic blur, by FFT; diagonal; matrix). mu: a number, or a map that broadcasts over x. update None:
+    A = I. noise: n, for example y - g(y) with another denoiser g, 0 by default; with the prior itself as g the A-step has nothing to
+    explain. sigma: strength the prior is given. fit: whether A is fitted to 'x', as printed, or to 'v', the restored picture.
+    safeguard: per picture, an x-step that raises Eq. 3's first two terms and an A-step that raises its data term are not taken.
 
     Which of x and v to look at depends on the prior: x is v's neighbor that fits the data. As printed, with steps of 1e-3 and less, x stays
     at y and v is one pass of the net.
@@ -56,10 +56,10 @@ class DynamicPnP:
 
     y: Tensor
     prior: Denoiser
-    update: OperatorUpdate | None = None
+    update: Update | None = None
     noise: Tensor | None = None
     sigma: float | Tensor = 0.0
-    mu: float = 1.0
+    mu: float | Tensor = 1.0
     delta: float = 1e-3
     x_step: str = "gradient"
     cg_steps: int = 10
@@ -70,7 +70,7 @@ class DynamicPnP:
         check_image(self.y, "y")
         check_choice(self.x_step, X_STEPS, "x_step")
         check_choice(self.fit, ("x", "v"), "fit")
-        if not (self.mu > 0 and self.delta > 0 and self.cg_steps >= 1):
+        if not (bool((torch.as_tensor(self.mu) > 0).all()) and self.delta > 0 and self.cg_steps >= 1):
             fail(f"mu={self.mu}, delta={self.delta}, cg_steps={self.cg_steps}", "mu and delta above 0, cg_steps from 1", "delta=1e-3")
         if self.noise is not None:
             check_like(check_image(self.noise, "noise"), self.y, "noise", "y")
@@ -132,7 +132,7 @@ class DynamicPnP:
         return r if self.noise is None else r + self.noise
 
 
-def _cg(A: LinearOperator, y: Tensor, mu: float, v: Tensor, x: Tensor, steps: int) -> Tensor:
+def _cg(A: LinearOperator, y: Tensor, mu: float | Tensor, v: Tensor, x: Tensor, steps: int) -> Tensor:
     """Conjugate gradients on (A^T A + mu) x = A^T y + mu v, from x."""
     size = (x.shape[-2], x.shape[-1])
 

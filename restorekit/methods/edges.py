@@ -18,8 +18,8 @@ def strong_edges(x: Tensor, lam: float = LAM) -> Tensor:
 
         g <- grad u where |grad u|^2 > lam / beta, else 0;   u <- argmin_u |u - x|^2 + beta |grad u - g|^2,   beta = 2 lam, growing
 
-    Flat areas between edges that are as steep as the net's errors let them be: texture that a deblurrer got wrong is gone, and
-    edges that it left soft are sharpened. x (B, C, H, W): the channels share their edges. Mirrored beyond the border. lam 0: x.
+    Flat areas between edges: texture, which a deblurrer gets wrong first, is gone, and low edges that it left soft are sharpened.
+    x (B, C, H, W): the channels share their edges. Mirrored beyond the border. lam 0: x.
     """
     check_image(x)
     if lam < 0:

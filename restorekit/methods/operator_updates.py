@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -209,6 +210,18 @@ class VaryingKernels(Reading):
         return fit_varying(x, t, self.size, self.grid, ridge=self.ridge, common=self.common)
 
 
+class Update(Protocol):
+    """What `DynamicPnP` asks of an A-step: A^(0), the operator and the offset of its numbers, and the next numbers."""
+
+    def init(self, y: Tensor) -> Tensor: ...
+
+    def operator(self, A: Tensor) -> LinearOperator: ...
+
+    def offset(self, A: Tensor) -> Tensor | float: ...
+
+    def __call__(self, A: Tensor, x: Tensor, t: Tensor) -> Tensor: ...
+
+
 @dataclass(frozen=True)
 class OperatorUpdate:
     """A^(t+1) from A^(t), the picture x and the target t = y - n, for one reading of A and one rule.
@@ -219,7 +232,7 @@ class OperatorUpdate:
     'exact'        argmin_A 1/2 |A x - t|^2; kernels: k >= 0 and sum k = 1, in the domain of gradients
 
     alpha: step size of the first two; sums run over pixels, so a kernel needs about 1 / |x|^2. simplex: kernels are then projected to
-    k >= 0, sum k = 1 after a gradient step. Anything with `init`, `operator`, `offset` and this call can take its place.
+    k >= 0, sum k = 1 after a gradient step. Any other `Update` can take its place.
     """
 
     reading: Reading

@@ -76,7 +76,8 @@ def kernels_of_poses(size: int, grid: tuple[int, int], picture: tuple[int, int],
 def _in_cell(x: Tensor, y: Tensor, size: int, weight: Tensor) -> tuple[Tensor, Tensor]:
     """The normal equations of one cell, from the part of the picture where its weight (1, H, W) is not 0, and a pixel more."""
     spans = [weight[0].amax(1 - axis).nonzero()[:, 0] for axis in (0, 1)]
-    inside = (..., *(slice(max(int(s[0]) - 1, 0), int(s[-1]) + 2) for s in spans))
+    rows, columns = (slice(max(int(s[0]) - 1, 0), int(s[-1]) + 2) for s in spans)
+    inside = (..., rows, columns)
     return normal_equations(x[inside], y[inside], size, weight[inside][None])
 
 

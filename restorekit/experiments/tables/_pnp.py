@@ -94,3 +94,14 @@ def true_operator(path: CameraPath, y: Tensor) -> LinearOperator:
     kernels = [path.kernel_at(r, c) for r in centers[0] for c in centers[1]]
     size = max(k.shape[-1] for k in kernels)
     return VaryingBlur(torch.cat([pad_kernel(k, size) for k in kernels]).to(y), (grid[0], grid[1]))
+
+
+def placed(kernel: Tensor, v: Tensor, y: Tensor, reach: int = 8) -> Tensor:
+    """The kernel moved by whole pixels, in a window larger by `reach` on each side, to where |v * k - y| is least inside.
+
+    Where a blind method puts its kernel, and the picture with it, is its own choice; v says where the picture is to be.
+    """
+    blurred, m = Blur(kernel, "replicate")(v).mean(1), reach + kernel.shape[-1] // 2
+    shifts = [(a, b) for a in range(-reach, reach + 1) for b in range(-reach, reach + 1)]
+    misses = [(blurred.roll(shift, (-2, -1)) - y.mean(1))[..., m:-m, m:-m].square().mean().item() for shift in shifts]
+    return pad_kernel(kernel, kernel.shape[-1] + 2 * reach).roll(shifts[misses.index(min(misses))], (-2, -1))

@@ -3,9 +3,10 @@
 Twelve pictures of CBSD68, shaken by `restorekit.shake.shaken_pair`: six without turning (a convolution), six with (the kernel
 varies); the truth is the middle frame, as in GoPro, and 16 px are cropped before anything is restored. Rows: one per picture. `one`:
 one pass of the net; `static 2`: its result again; `literal`: the paper's scheme, Eq. 6, 7 and the gradient of Eq. 9 for a kernel, three
-rounds, steps 1e-3; `dynamic`: `deblur_dynamic`, a path of a camera that moves and turns; `one kernel`: it without a grid; `ensemble`: `self_ensemble` of the net, `+ dynamic`
-after it; `true kernel`: a data step with the path's own kernels, mu = 0.03: the headroom. Scores: full picture, 8 bit, all channels; the
-columns `aligned` allow for a shift of up to 3 px. Parameters are those of `methods.deblur`, set on other pictures.
+rounds, steps 1e-3; `dynamic`: `deblur_dynamic`, the kernels of a camera that moves and turns; `one kernel`: it without a grid;
+`ensemble`: `self_ensemble` of the net, `+ dynamic` after it; `true kernel`: a data step with the path's own kernels, mu = 0.03, the
+headroom. Scores: full picture, 8 bit, all channels; the columns `aligned` allow for a shift of up to 3 px. Parameters are those of
+`methods.deblur`, set on other pictures.
 
 Needs RESTOREKIT_DATA and RESTOREKIT_WEIGHTS.
 """

@@ -87,9 +87,9 @@ def test_decisions_tell_what_was_kept():
     x = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     v = x + 0.1
     kernels, grids = (delta_kernel(3),), ((1, 1),)
-    kept = Deblurred(v, v, kernels, grids, torch.tensor([[0.1, 0.098, float("nan"), 0.098]]), (False,))
+    kept = Deblurred(v, v, kernels, grids, torch.tensor([[0.1, 0.098, float("nan"), 0.098]]), (False,), (0.1,))
     said = views.decisions({"only noisy": kept}, {"only noisy": x}).data
-    assert "only noisy | 0.98 | 1x1 | False | 0.00" in said
+    assert "only noisy | 0.98 | 1x1 | 0.10 | False | 0.00" in said
 
 
 def test_printed_gains_are_those_of_table_2():

@@ -80,7 +80,7 @@ for name in ("camera", "cat", "coffee"):
     twice = [f(once, level / 255) for level in levels]
     second[name] = [dB(x, truth) - dB(once, truth) for x in twice]
 check_range(
-    "best second pass at any level, dB", max(map(max, second.values())), high=0.2
+    "best second pass at any level, dB", max(map(max, second.values())), high=0.3
 )
 views.second_pass(levels, second)
 
@@ -193,7 +193,7 @@ def my_hqs(y, k, sigmas, lam):
 
 
 # %%
-k, low = rk.gaussian_kernel(9, 1.6).double(), 2.55 / 255
+k, low = rk.gaussian_kernel(9, 1.6, shift=(0.5, -0.3)).double(), 2.55 / 255
 sharp = scene[..., :96, :96].double()
 blurred = rk.gaussian_noise(rk.Blur(k)(sharp), low, generator=seeded(2))
 sigmas, lam = schedules.geometric(49 / 255, low, 8), 0.23 * low**2
@@ -345,16 +345,16 @@ def left(reading, x):
 # %% tags=["nbval-ignore-output"]
 best = {n: [left(r, x) for x in (right, wrong)] for n, r in readings.items()}
 for name in ("Dense", "Diagonal"):
-    check(f"{name}: left for camera and cat, gray levels", best[name], [0, 0], 0.5)
+    check(f"{name}: left of camera and cat", best[name], [0, 0], 1, "black pixels")
 check_range("Kernel: camera, gray levels", best["Kernel"][0], 3, 7, "the noise has 5")
 check_range("Kernel: cat over camera", best["Kernel"][1] / best["Kernel"][0], low=3)
 views.explained(best, {n: r.identity(right).numel() for n, r in readings.items()})
 
 # %% [markdown]
 # What the best $A$ leaves, in gray levels. The first two explain a camera by a cat: their $A$ carries no information. A
-# kernel cannot, and with the right picture leaves just the noise: [06b](06b_dynamic_deblurring.ipynb) uses it.
+# kernel cannot, and leaves just the noise with the right picture: [06b](06b_dynamic_deblurring.ipynb) uses it.
 #
-# One more trap: let $g$ be the prior itself. Then $v = f(y)$ gives $r = v + n - y = 0$ at $A = I$: nothing to learn.
+# Or let $g$ be the prior itself: $v = f(y)$ gives $r = v + n - y = 0$ at $A = I$: nothing to learn.
 #
 # ## 5. See it move
 #

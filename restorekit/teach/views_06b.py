@@ -112,7 +112,9 @@ def decisions(found: Mapping[str, Deblurred], truths: Mapping[str, Tensor]) -> M
         plain, _, _, best = out.residuals[0].tolist()
         gain = dB(out.image, truths[name]) - dB(out.prior, truths[name])
         grid = "x".join(map(str, out.grids[0]))
-        rows.append({"picture": name, "left of |v - y|": best / plain, "kernels": grid, "taken": out.taken[0], "gain (dB)": gain})
+        rows.append(
+            {"picture": name, "left of |v - y|": best / plain, "kernels": grid, "mu": out.mu[0], "taken": out.taken[0], "gain (dB)": gain}
+        )
     return Markdown(f"{markdown(rows)}\n\n*{stamp()}; left of |v - y|: after the data step where it was taken, else by the kernels*")
 
 
@@ -284,11 +286,9 @@ def printed_gains() -> Markdown:
     """What the paper's Table 2 prints for each net, without and with its scheme."""
     printed = {row["method"]: float(row["psnr"]) for row in read_published("pnp_table2")}
     pairs = {name.removeprefix("Proposed(").removesuffix(")"): value for name, value in printed.items() if name.startswith("Proposed(")}
-    rows = []
-    for name, value in pairs.items():
-        base = next(v for k, v in printed.items() if k == name or k == f"{name})" or f"{k})" == name)
-        rows.append({"printed, GoPro": name, "alone": base, "with the scheme": value, "gain": value - base})
-    gains = [row["gain"] for row in rows]
+    found = {name: (printed[name], value) for name, value in pairs.items()}
+    rows = [{"printed, GoPro": n, "alone": alone, "with the scheme": value, "gain": value - alone} for n, (alone, value) in found.items()]
+    gains = [with_it - alone for alone, with_it in found.values()]
     return Markdown(
         f"{markdown(rows)}\n\n*Dynamic PnP Table 2: gains {min(gains):+.2f} to {max(gains):+.2f} dB; the text says 0.15 to 0.24*"
     )

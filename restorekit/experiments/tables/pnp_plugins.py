@@ -4,10 +4,10 @@ Two gray pictures of 96 px for each plug, Gaussian kernels (eigen-variances 1 to
 A = I, one pass of the shipped denoiser; plugged: `DynamicPnP` with the kernel that MLMC (preset quick) found, held (`KernelFrom`); truth:
 with the true kernel. `map`: noise of 1 to 5% in four quadrants, kernel known; without: one level, the root mean square of the true
 map; plugged: mu(p) = LAM sigma(p)^2 / s_i^2 with the map that the shipped proxy H_theta and the closed form read off y; truth: with
-the true map. `restorer`: 1% noise; without: one pass of the restorer trained against adversarial degradations; plugged: it as f, told no strength,
-kernel known, mu = 0.2, four rounds; truth: the shipped denoiser, told the noise, in its place; blind: `deblur_dynamic` with the
-restorer, kernel unknown. The denoiser runs ROUNDS rounds of Eq. 6 (by conjugate gradients) and Eq. 7, s_i falling from 49/255 to
-5/255 or the noise, as in `nonblind`. Scores: 8 bit, 8 px cropped.
+the true map. `restorer`: 1% noise; without: one pass of the restorer trained against adversarial degradations; plugged: it as f
+without a strength, kernel known, mu = 0.2, four rounds; truth: the shipped denoiser, told the noise, in its place; blind: `deblur_dynamic`
+with the restorer, kernel unknown. The denoiser runs ROUNDS rounds of Eq. 6 (by conjugate gradients) and Eq. 7, s_i falling from 49/255
+to 5/255 or the noise, as in `nonblind`. Scores: 8 bit, 8 px cropped.
 """
 
 from __future__ import annotations

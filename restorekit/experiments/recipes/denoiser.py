@@ -220,11 +220,14 @@ def overlap(about: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _at_hand(name: str) -> Path | None:
-    """The folder of a test set, in RESTOREKIT_DATA under this name or another of its own, or in the cache; None if it is not here."""
+    """The folder of a test set, in RESTOREKIT_DATA under this name or another of its own, or whole in the cache; None if it is not here."""
     root = os.environ.get("RESTOREKIT_DATA")
     if root and (Path(root) / name).is_dir():
         return Path(root) / name
-    return registry.find(name) if registry.known(name) else None
+    try:
+        return registry.found(name) if registry.known(name) else None
+    except FileNotFoundError:  # a download that was stopped counts as none
+        return None
 
 
 def read_bytes(pictures: Dataset, name: str) -> Tensor:

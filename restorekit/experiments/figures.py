@@ -106,8 +106,8 @@ def _bars(ax: Axes, at: Sequence[Any], series: Numbers, xlabel: str, ylabel: str
             place = j + (i - (len(series) - 1) / 2) * width
             ax.bar(place, v, width, yerr=s or None, capsize=2, label=label, color=COLORS[i % len(COLORS)])
     ax.axhline(0, color="0.2", linewidth=0.8)
-    turned = {"rotation": 40, "ha": "right"} if len(at) > 4 else {}
-    ax.set_xticks(range(len(at)), [str(value) for value in at], **turned)
+    many = len(at) > 4
+    ax.set_xticks(range(len(at)), [str(value) for value in at], rotation=40 if many else 0, ha="right" if many else "center")
     _label(ax, xlabel, ylabel, len(series))
 
 
@@ -206,17 +206,19 @@ def _haze(axes: Sequence[Axes], rows: Rows) -> None:
 def _pnp_rounds(axes: Sequence[Axes], rows: Rows) -> None:
     """Mean PSNR less that of one pass: applied again and again, and the dynamic schemes after their rounds."""
     columns = ("static 2", "static 3", "paper", "rounds", "diagonal", "kernel")
-    series = {}
-    for kind in sorted({row["method"] for row in rows}):
-        gains = [[row[f"psnr {c}"] - row["psnr one"] for row in rows if row["method"] == kind] for c in columns]
-        series[kind] = ([sum(g) / len(g) for g in gains], [None] * len(columns))
+    series = {kind: _over_one([row for row in rows if row["method"] == kind], columns) for kind in sorted({r["method"] for r in rows})}
     _bars(axes[0], columns, series, "", "PSNR over one pass (dB)")
 
 
 def _pnp_deblurring(axes: Sequence[Axes], rows: Rows) -> None:
     columns = ("static 2", "literal", "one kernel", "dynamic", "ensemble + dynamic", "true kernel")
-    gains = [[row[f"psnr {c}"] - row["psnr one"] for row in rows] for c in columns]
-    _bars(axes[0], columns, {"gain": ([sum(g) / len(g) for g in gains], [None] * len(columns))}, "", "PSNR over one pass (dB)")
+    _bars(axes[0], columns, {"gain": _over_one(rows, columns)}, "", "PSNR over one pass (dB)")
+
+
+def _over_one(rows: Rows, columns: Sequence[str]) -> tuple[list[float | None], list[float | None]]:
+    """The mean of each column less that of one pass, over the rows that have it."""
+    gains = [[row[f"psnr {c}"] - row["psnr one"] for row in rows if row.get(f"psnr {c}") is not None] for c in columns]
+    return [sum(g) / len(g) if g else None for g in gains], [None] * len(columns)
 
 
 _FIGURES = {

@@ -35,7 +35,8 @@ class ProgressView(widgets.VBox):
         self.bar = widgets.IntProgress(min=0, max=1, value=0, description="Cells", style=NARROW)
         self.told, self.filled, self.beside = widgets.HTML(), widgets.HTML(), widgets.HTML()
         self._thread: threading.Thread | None = None
-        self._stopped, self._result = threading.Event(), None
+        self._stopped = threading.Event()
+        self._result: Run | None = None
         self.table.observe(self._chosen, names="value")
         self.start.on_click(lambda _: self.run())
         self.stop.on_click(lambda _: self._stopped.set())
@@ -71,8 +72,9 @@ class ProgressView(widgets.VBox):
                 if self._stopped.is_set():
                     raise KeyboardInterrupt
 
-            self._result = run_cells(cells, module.run, store=self.store, jobs=self.jobs, progress=False, watch=watch)
-            self._finish(name, module, cells, self._result)
+            run = run_cells(cells, module.run, store=self.store, jobs=self.jobs, progress=False, watch=watch)
+            self._result = run
+            self._finish(name, module, cells, run)
         except Exception as error:  # a thread's error would be lost in the kernel's log
             self.bar.bar_style = "danger"
             self.told.value = _alert(f"{type(error).__name__}: {error}")

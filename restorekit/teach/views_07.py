@@ -73,7 +73,7 @@ class Rounds:
 
     def __init__(self, states: Sequence[tuple[Tensor, Tensor]], truth: Tensor, kernel: Tensor) -> None:
         self.truth, self.kernel = truth, kernel
-        self.states = [SimpleNamespace(step=i, v=v, k=k, score=dB(v, truth)) for i, (v, k) in enumerate(states)]
+        self.states: list[Any] = [SimpleNamespace(step=i, v=v, k=k, score=dB(v, truth)) for i, (v, k) in enumerate(states)]
 
     def strip(self) -> Picture:
         """The pictures of all rounds."""

@@ -135,10 +135,6 @@ class Film:
         """x of round i over the net's result."""
         return self.dB[name][i] - self.dB[name][0]
 
-    def fall(self, name: str) -> float:
-        """The last round over the best."""
-        return self.dB[name][-1] - max(self.dB[name])
-
     def strip(self) -> Picture:
         """A part of x after the net, one round and all rounds, and the last kernel."""
         at, (h, w) = [0, 1, len(self.states) - 1], self.truth.shape[-2:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from math import log, pi
 
@@ -11,13 +12,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Gamma, Normal, kl_divergence
 
+from restorekit.degradations import gaussian_noise, noise_map
 from restorekit.experiments.recipes import vdn as recipe
 from restorekit.images import bundled, dataset, load_image
 from restorekit.metrics import psnr
 from restorekit.nets import DMPHN, VDN, VMPHN, DnCNN, dmphn, load_dmphn, load_dncnn, load_vdn, variational_bound
 from restorekit.nets.vdn import EPS2, WINDOW, local_variance
 from restorekit.solvers import load_state, run, save_state
-from restorekit.weights import save_weights
+from restorekit.weights import save_weights, shipped
 
 needs_weights = pytest.mark.skipif(not os.environ.get("RESTOREKIT_WEIGHTS"), reason="RESTOREKIT_WEIGHTS is not set")
 needs_data = pytest.mark.skipif(not os.environ.get("RESTOREKIT_DATA"), reason="RESTOREKIT_DATA is not set")
@@ -162,6 +164,17 @@ def test_the_recipe_saves_resumes_and_its_weights_load(tmp_path, monkeypatch):
     save_weights(tmp_path / "vdn_gray.safetensors", weights, metadata=about)
     y = rand(1, 1, 12, 12)
     torch.testing.assert_close(load_vdn(tmp_path / "vdn_gray.safetensors")(y), whole.average(y))
+
+
+def test_shipped_vdn_reads_noise_that_varies_and_takes_it_out():
+    path = shipped("vdn_gray")
+    assert recipe.problems("vdn_gray", path, json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))) == []
+    x, sigma = bundled("camera", gray=True, size=128), noise_map((128, 128), low=0.03, high=0.2)
+    y = gaussian_noise(x, sigma, generator=gen())
+    q = load_vdn().posterior(y)
+    assert psnr(q.mean, x).item() > psnr(y, x).item() + 7
+    assert torch.corrcoef(torch.stack([q.sigma.flatten(), sigma.flatten()]))[0, 1] > 0.9
+    assert (q.sigma.mean() / sigma.mean()).item() == pytest.approx(1, abs=0.1)
 
 
 # DMPHN

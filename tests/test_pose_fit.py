@@ -9,10 +9,10 @@ import torch
 
 from restorekit import Blur, bundled, motion_kernel
 from restorekit.methods.edges import strong_edges
-from restorekit.methods.kernel_fit import fit_kernel
-from restorekit.methods.pose_fit import fit_poses, kernels_of_poses
+from restorekit.methods.kernel_fit import fade, fit_kernel, normal_equations
+from restorekit.methods.pose_fit import _in_cell, fit_poses, kernels_of_poses
 from restorekit.shake import shaken_pair
-from restorekit.varying_blur import VaryingBlur
+from restorekit.varying_blur import VaryingBlur, blending_windows
 
 
 def gen(seed: int = 0) -> torch.Generator:

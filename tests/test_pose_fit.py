@@ -71,6 +71,14 @@ def test_a_camera_that_only_moves_gives_equal_kernels_the_planted_one():
     torch.testing.assert_close(found.sum((1, 2, 3)), torch.ones(2, dtype=torch.float64))
 
 
+def test_the_equations_of_a_cell_need_no_more_than_its_part_of_the_picture():
+    x, y = rand(1, 1, 60, 70), rand(1, 1, 60, 70, seed=1)
+    for window in blending_windows((60, 70), (2, 3), like=x):
+        weight = fade((60, 70), 7, like=x)[0] * window
+        weight[..., -1, :], weight[..., -1] = 0, 0  # where differences wrap around
+        torch.testing.assert_close(_in_cell(x, y, 7, weight), normal_equations(x, y, 7, weight[None]))
+
+
 @pytest.mark.parametrize(
     ("bad", "match"), [({"size": 8}, "odd"), ({"angles": 4}, "angles"), ({"turn": -1.0}, "turn"), ({"n": 2}, "2 pictures")]
 )

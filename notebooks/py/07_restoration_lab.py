@@ -198,8 +198,8 @@ display(rounds.strip(), views.kernels({"MLMC": k, "round 3": states[3][1]}, true
 rounds.player()
 
 # %% [markdown]
-# Watch the distance: a kernel fitted to a restored picture makes up for what the net does to pictures. It serves the net, and is no better
-# estimate of the blur.
+# Picture and kernel help each other here. They need not: a kernel fitted to a restored picture also makes up for what the net does to
+# pictures, and where that picture is wrong (two cases of section 8), so is the kernel.
 #
 # ## 6. Another prior
 #
@@ -253,9 +253,8 @@ check_range("the combination over MLMC alone, dB", gain, low=0)
 display(views.summary(rows, stored), views.verdict(rows, record), claim(record))
 
 # %% [markdown]
-# Read the rows that leave one part out: the gap to `combination` is what the part is worth beside the others. Most cases gain, and
-# few lose much: there the A-step runs off, and without truth nobody sees it (`no A-step` loses least). A map is worth nothing where the
-# noise is the same everywhere.
+# The gap from a row that leaves one part out to `combination` is what the part is worth beside the others. Most cases gain; a few lose: there
+# the A-step runs off, and without truth nobody sees it. A map is worth nothing where the noise is the same everywhere.
 #
 # ## 9. Your own picture
 #

@@ -12,7 +12,7 @@ import torch
 from IPython.display import Markdown
 from torch import Tensor, nn
 
-from ..experiments import Results, load_results, markdown
+from ..experiments import Results, command_for, load_results, markdown, tables
 from ..experiments.tables import pnp_gradients
 from ..methods.dynamic_pnp import DynamicState
 from ..nets import load_denoiser, load_vdn
@@ -25,10 +25,9 @@ from .figures import Layout, compare, draw, label
 from .plots import plot_lines
 from .sizes import stamp
 from .steps import Stepper, stepper
-from .views_04b import evidence
 from .views_05 import dB, seeded
 
-__all__ = ["dB", "evidence", "seeded"]
+__all__ = ["dB", "seeded"]
 SPAN = 32 / 255  # residuals are drawn from minus to plus this
 GOALS = (
     "test whether a denoiser is a proximal map or a projection, and say what follows if it is not",
@@ -148,6 +147,23 @@ def stamped(rows: Sequence[Mapping[str, Any]], stored: Results, digits: int = 2)
     """Rows of a stored table as Markdown, with what it was made from."""
     made = stored.stamp
     return Markdown(f"{markdown(list(rows), digits=digits)}\n\n*{made['size']}: {made['rows']} cells;* `{made['command']}`")
+
+
+def denoising() -> tuple[list[Markdown], dict[str, Any]]:
+    """The stored table of denoising, schemes as rows, mean gain over one pass for each prior and level; its claims by id."""
+    name = "pnp_denoising"
+    try:
+        stored = load_results(name, "quick")
+    except FileNotFoundError:
+        return [Markdown(f"Table `{name}` is not stored; `{command_for(name, 'quick')}` makes it.")], {}
+    module = tables.load(name)
+    found: dict[str, dict[str, list[tuple[float, int]]]] = {}
+    for row in module.summarize(stored.rows):
+        for scheme in [k for k in row if k not in ("dataset", "sigma", "prior", "n", "noisy")]:
+            found.setdefault(scheme, {}).setdefault(f"{row['prior']}, {row['sigma']}", []).append((row[scheme], row["n"]))
+    mean = {s: {c: sum(v * n for v, n in parts) / sum(n for _, n in parts) for c, parts in by.items()} for s, by in found.items()}
+    rows = [{"scheme": "one pass (dB)" if scheme == "one" else scheme, **columns} for scheme, columns in mean.items()]
+    return [stamped(rows, stored)], {record.id: record for record in module.claims(stored.rows, "quick")}
 
 
 def plain_table(rows: Sequence[Mapping[str, Any]]) -> Markdown:

@@ -27,11 +27,11 @@ from .passes_06b import MARGIN, passed, shaken
 from .plots import plot_lines
 from .sizes import stamp
 from .steps import Stepper, stepper
-from .views_04b import evidence, tally
+from .views_04b import tally
 from .views_05 import dB, seeded
-from .views_06 import scored, stamped
+from .views_06 import denoising, scored, stamped
 
-__all__ = ["dB", "evidence", "passed", "seeded", "shaken", "tally"]
+__all__ = ["dB", "denoising", "passed", "seeded", "shaken", "tally"]
 SPAN = 8 / 255  # residuals are drawn from minus to plus this
 MARKERS = ("o", "s", "^", "D", "v")
 GOALS = (
@@ -113,9 +113,9 @@ def decisions(found: Mapping[str, Deblurred], truths: Mapping[str, Tensor]) -> M
         gain = dB(out.image, truths[name]) - dB(out.prior, truths[name])
         grid = "x".join(map(str, out.grids[0]))
         rows.append(
-            {"picture": name, "left of |v - y|": best / plain, "kernels": grid, "mu": out.mu[0], "taken": out.taken[0], "gain (dB)": gain}
+            {"picture": name, "left by blur": best / plain, "kernels": grid, "mu": out.mu[0], "taken": out.taken[0], "gain (dB)": gain}
         )
-    return Markdown(f"{markdown(rows)}\n\n*{stamp()}; left of |v - y|: after the data step where it was taken, else by the kernels*")
+    return Markdown(f"{markdown(rows)}\n\n*{stamp()}; left by blur: of the difference of v and y, after the data step where it was taken*")
 
 
 def state(step: int, x: Tensor, v: Tensor, k: Tensor, r: Tensor) -> SimpleNamespace:
@@ -274,8 +274,18 @@ def deblurring() -> tuple[list[Markdown], dict[str, Any]]:
     for r in tables.load(name).summarize(stored.rows):
         row = rows.setdefault(r["method"], {"method": r["method"]})
         row |= {"psnr": r["psnr"], "gain": r["gain"], "least gain": r["least gain"]} if r["blur"] == "all" else {r["blur"]: r["gain"]}
-    shown, records = evidence(name, "summarize")
-    return [stamped(list(rows.values()), stored), *shown[1:]], records
+    records = {record.id: record for record in tables.load(name).claims(stored.rows, "quick")}
+    return [stamped(list(rows.values()), stored)], records
+
+
+def limits() -> Markdown:
+    """The stored table of blurs that the scheme was not made for: gains over one pass."""
+    return _stored("pnp_conditions")
+
+
+def plugs() -> Markdown:
+    """The stored table of parts of the other methods used within the scheme."""
+    return _stored("pnp_plugins")
 
 
 def printed_gains() -> Markdown:
@@ -292,11 +302,16 @@ def printed_gains() -> Markdown:
 
 def agreement() -> Markdown:
     """How near our copies of the published nets come to their own published outputs."""
+    return _stored("pnp_outputs")
+
+
+def _stored(name: str) -> Markdown:
+    """A stored table as its module sums it up, or the command that makes it."""
     try:
-        stored = load_results("pnp_outputs", "quick")
+        stored = load_results(name, "quick")
     except FileNotFoundError:
-        return Markdown(f"Table `pnp_outputs` is not stored; `{command_for('pnp_outputs', 'quick')}` makes it.")
-    return stamped(tables.load("pnp_outputs").summarize(stored.rows), stored)
+        return Markdown(f"Table `{name}` is not stored; `{command_for(name, 'quick')}` makes it.")
+    return stamped(tables.load(name).summarize(stored.rows), stored)
 
 
 def own_pass(picture: Tensor) -> tuple[Tensor, Tensor, Markdown]:

@@ -258,8 +258,7 @@ display(views.summary(rows, stored), views.verdict(rows, record), claim(record))
 #
 # ## 9. Your own picture
 #
-# Choose one (PNG, JPEG, TIFF, WebP or BMP, at most 20 MB; its middle is taken), then run the next cell again. Nobody knows
-# its kernel: no score, only what you see.
+# Choose one (PNG, JPEG, TIFF, WebP or BMP, at most 20 MB; its middle is taken), then run the next cell again. Nobody knows its kernel.
 
 # %%
 chosen = upload(

@@ -235,11 +235,11 @@ def test_a_difference_that_is_no_blur_is_left_alone():
 
 def test_a_turning_camera_gets_a_grid_of_kernels_and_one_kernel_falls_behind():
     y, x, _ = shaken_pair(bundled("astronaut", size=(224, 224)), extent=4, rotation=0.05, generator=gen(1))
-    v = 0.3 * x + 0.7 * y
+    v = 0.6 * x + 0.4 * y
     varying, single = (deblur_dynamic(y, v, kernel_size=15, grid=g) for g in ("auto", None))
     assert varying.grids == ((2, 2),) and single.grids == ((1, 1),) and varying.kernels[0].shape == (4, 1, 15, 15)
     torch.testing.assert_close(varying.residuals[:, 1], single.residuals[:, 1])
-    assert varying.residuals[0, 2] < 0.85 * varying.residuals[0, 1]
+    assert varying.residuals[0, 2] < 0.7 * varying.residuals[0, 1]
     assert psnr(varying.image, x).item() > psnr(single.image, x).item() + 1
 
 

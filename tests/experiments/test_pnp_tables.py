@@ -46,7 +46,7 @@ def test_summaries_are_gains_over_one_pass():
 @needs_data
 def test_no_picture_is_used_twice():
     cells = [*pnp_deblurring.cells("quick"), *pnp_conditions.cells("quick")]
-    assert len(cells) == 20 == len({(c.dataset, c.image) for c in cells}) and len({c.id for c in cells}) == 20
+    assert len(cells) == 24 == len({(c.dataset, c.image) for c in cells}) and len({c.id for c in cells}) == 24
     assert sum(c.params["turn"] > 0 for c in pnp_deblurring.cells("quick")) == 6
 
 

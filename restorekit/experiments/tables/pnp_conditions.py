@@ -1,8 +1,8 @@
 """Where dynamic deblurring ends: noise, clipped highlights, and blurs far from what the published net was trained on.
 
-Groups of pictures: `noise`: two of CBSD68, shaken, with 1% Gaussian noise; `saturation`: two more, light averaged as a sensor does
-(gamma 2.2), highlights up to 8 times as bright as white, which clip; both 256 px wide and without turning; `levin`: four gray
-pictures of Levin et al. (2009), each with another kernel, real shake in windows of 15 to 23 px, for a net that saw GoPro's.
+Groups of pictures: `noise`: three of CBSD68, shaken, with 1% Gaussian noise; `saturation`: three more, light averaged as a sensor does
+(gamma 2.2), highlights up to 8 times as bright as white, which clip; both 256 px wide and without turning; `levin`: six gray
+pictures of Levin et al. (2009), each with another kernel, real shake in windows of 15 to 27 px, for a net that saw GoPro's.
 `one`: one pass of DMPHN; `dynamic`: `deblur_dynamic`; `true kernel`: a data step with the true kernel, mu = 0.03, moved by whole
 pixels to where it explains y best from `one`. Scores: 8 bit, all channels, the best over shifts of up to 3 px (levin: 8, for its
 truth is shifted). Parameters are those of `methods.deblur`.
@@ -33,9 +33,9 @@ from ._pnp import HEADROOM_MU, PSNR, aligned_score, placed, shaken
 NAME = "pnp_conditions"
 SIZES = ("quick",)
 GROUPS: dict[str, dict[str, float]] = {"noise": {"sigma": 0.01}, "saturation": {"gamma": 2.2, "boost": 8.0}}
-EXTENTS = (7.0, 10.0)
+EXTENTS = (7.0, 10.0, 13.0)
 SIDE, REACH, LEVIN_REACH = 288, 3, 8
-LEVIN = ((1, 1), (2, 3), (3, 6), (4, 8))  # picture, kernel
+LEVIN = ((1, 1), (2, 3), (3, 4), (4, 6), (1, 7), (2, 8))  # picture, kernel
 
 
 def cells(size: str) -> list[Cell]:

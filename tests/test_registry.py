@@ -238,3 +238,19 @@ def test_the_read_me_names_every_set_without_a_whole_download():
     for entry in ENTRIES.values():
         if entry.files and entry.partial:
             assert entry.name in told
+
+
+def test_training_pictures_are_compared_with_test_sets_of_the_cache_too(place, tmp_path, monkeypatch):
+    """The weights' check finds a test picture among the training pictures, wherever the set lies: cache, or RESTOREKIT_DATA."""
+    from restorekit.experiments.recipes import denoiser as recipe
+
+    folder = place(tmp_path / "cache" / "tiny")
+    monkeypatch.setattr(recipe, "TEST_SETS", ("tiny", "large", "kept"))
+    digest = hashlib.sha256((folder / "a.png").read_bytes()).hexdigest()
+    about = {"training_pictures": {"x": digest, "y": "0" * 64}}
+    assert recipe.overlap(about) == [("tiny", "a")]
+    place(tmp_path / "data" / "kept", ["a.png"])  # in no list, but in the user's folder
+    assert ("kept", "a") in recipe.overlap(about)
+    monkeypatch.delenv("RESTOREKIT_DATA")
+    assert recipe.overlap(about) == [("tiny", "a")]
+    assert recipe.overlap({"training_pictures": {"y": "0" * 64}}) == []

@@ -215,8 +215,10 @@ def overlap(about: Mapping[str, Any]) -> list[tuple[str, str]]:
     mine = set(about["training_pictures"].values())
     # pictures of BSD keep their number in every collection; those of train400 are numbered anew
     numbers = {n for n in about["training_pictures"] if n.isdigit()}
-    tests = [dataset(folder) for name in TEST_SETS if (folder := _at_hand(name)) is not None]
-    return [(t.name, p.name) for t in tests for p in t if p.name in numbers or sha256(p.path.read_bytes()).hexdigest() in mine]
+    tests = [(name, dataset(folder)) for name in TEST_SETS if (folder := _at_hand(name)) is not None]
+    return [
+        (name, p.name) for name, pictures in tests for p in pictures if p.name in numbers or sha256(p.path.read_bytes()).hexdigest() in mine
+    ]
 
 
 def _at_hand(name: str) -> Path | None:

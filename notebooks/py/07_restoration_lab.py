@@ -262,7 +262,7 @@ display(views.summary(rows, stored), views.verdict(rows, record), claim(record))
 
 # %%
 chosen = upload(
-    default="cat", side=pick(smoke=24, quick=40, full=128),
+    default="text", side=pick(smoke=24, quick=64, full=128),
     question="Which picture shall be restored?",
 )  # fmt: skip
 chosen
@@ -276,7 +276,7 @@ says = f"A photo, MLMC's picture and the combination; noise found {255 * level:.
 show({name: v.clamp(0, 1) for name, v in shown.items()}, alt=says)
 
 # %% [markdown]
-# On a sharp photo the kernel found is small and little happens; JPEG blocks are no Gaussian noise, and are sharpened too. With
+# On a sharp photo the kernel found is small and little happens; JPEG blocks are no Gaussian noise and are sharpened too. With
 # RESTOREKIT_DATA set, try `rk.dataset("realsrset")["chip"].load()`.
 #
 # ## 10. Rerun a table

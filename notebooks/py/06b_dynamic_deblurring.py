@@ -390,8 +390,8 @@ check_range("dB lost by the better of the usual rules", worse, low=floor)
 views.stopping(studies, regret)
 
 # %% [markdown]
-# Morozov and whiteness stop late: they wait until the residual looks like all the noise, and by then detail is in it. The corrected
-# target and SURE stop nearer.
+# Morozov and whiteness stop late: they wait for all the noise and get detail too. The corrected
+# target and SURE stop nearer. One probe sufficed here; smaller pictures need several.
 #
 # ## 8. Convergence: what the proof needs [Eq. 11 to 14]
 #
@@ -452,8 +452,8 @@ views.converging(way, quality, once)
 #
 # ## 9. A fair experiment
 #
-# Twelve pictures that nothing was tuned on, shaken anew, half of them with turning. Gains over one pass of DMPHN(1-2-4); `true kernel` is the headroom. Then: what the
-# paper prints on GoPro; how near our copies of its networks come to their published outputs; blurs that the scheme was not made for; parts of other pages plugged in.
+# Twelve pictures that nothing was tuned on, shaken anew, half of them with turning. Gains over one pass of DMPHN(1-2-4); `true kernel` is the headroom. Then: the
+# paper's GoPro numbers; how near our copies of its networks come to their published outputs; other blurs; parts of other pages plugged in.
 
 # %%
 shown, records = views.deblurring()
@@ -461,9 +461,8 @@ display(*shown, views.printed_gains(), views.agreement())
 display(views.limits(), views.plugs())
 
 # %% [markdown]
-# As printed (`literal`), nothing. Corrected, more than ten times the claimed gain on average, and no picture loses visibly. Turning and mirroring (`ensemble`) adds to it. A shallow net with it
-# beats deeper ones alone. With 1% noise the network itself falls below its input, and the scheme only makes up for that; clipped highlights and kernels unlike GoPro's leave
-# less. MLMC's kernel (03), a noise map (05) and an AND restorer (04) plug in.
+# As printed (`literal`), nothing. Corrected, more than ten times the claimed gain on average, and no picture loses visibly; a shallow net with it
+# beats deeper ones alone. With 1% noise the network itself falls below its input, and the scheme only makes up for that; clipped highlights leave little.
 #
 # ## 10. Claims
 #

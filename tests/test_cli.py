@@ -98,6 +98,14 @@ BAD_RESTORE = {
 }
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes of a POSIX shell")
+def test_a_reader_that_has_seen_enough_is_no_error():
+    command = [sys.executable, "-m", "restorekit", "claims", "list"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.wait(timeout=60) == 0 and process.stderr.read() == b""
+
+
 def test_guided_restores_with_the_kernel_that_was_found(stub, tmp_path, monkeypatch, generator):
     """The stub finds the box of 5 px, by which the picture is blurred; the shipped net and its proxy do the rest."""
     monkeypatch.chdir(tmp_path)

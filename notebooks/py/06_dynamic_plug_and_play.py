@@ -354,7 +354,7 @@ views.explained(best, {n: r.identity(right).numel() for n, r in readings.items()
 # What the best $A$ leaves, in gray levels. The first two explain a camera by a cat: their $A$ carries no information. A
 # kernel cannot, and leaves just the noise with the right picture: [06b](06b_dynamic_deblurring.ipynb) uses it.
 #
-# Or let $g$ be the prior itself: $v = f(y)$ gives $r = v + n - y = 0$ at $A = I$: nothing to learn.
+# Or let $g$ be the prior: $v = f(y)$ gives $r = v + n - y = 0$ at $A = I$: nothing to learn.
 #
 # ## 5. See it move
 #

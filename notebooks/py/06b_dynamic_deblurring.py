@@ -462,7 +462,7 @@ display(views.limits(), views.plugs())
 
 # %% [markdown]
 # As printed (`literal`), nothing. Corrected, more than ten times the claimed gain on average, and no picture loses visibly; a shallow net with it
-# beats deeper ones alone. With 1% noise the network itself falls below its input, and the scheme only makes up for that; clipped highlights leave little.
+# beats deeper ones alone. With 1% noise the network itself falls below its input, and the scheme makes up for a part of that; clipped highlights leave little.
 #
 # ## 10. Claims
 #

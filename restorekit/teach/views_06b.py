@@ -22,14 +22,14 @@ from ..weather import CameraPath
 from ._picture import DASHES, FONT, INK, PALETTE, Picture, canvas
 from .cards import Card, card
 from .checks import check_range
-from .figures import Layout, compare, draw, label, place_kernel, show_kernels
+from .figures import Layout, draw, label, place_kernel, show, show_kernels
 from .passes_06b import MARGIN, passed, shaken
 from .plots import plot_lines
 from .sizes import stamp
 from .steps import Stepper, stepper
 from .views_04b import tally
 from .views_05 import dB, seeded
-from .views_06 import denoising, scored, stamped
+from .views_06 import denoising, stamped
 
 __all__ = ["dB", "denoising", "passed", "seeded", "shaken", "tally"]
 SPAN = 8 / 255  # residuals are drawn from minus to plus this
@@ -66,11 +66,18 @@ def same_pass(name: str) -> None:
         check_range("the pass computed again, dB to the stored one", dB(net(shaken(name)[0]).clamp(0, 1), passed(name)), low=50)
 
 
+def _part(x: Tensor) -> Tensor:
+    """A square of half the height from the middle: whole pictures would make the page heavy."""
+    h, w = x.shape[-2:]
+    return x[..., h // 4 : h // 4 + h // 2, w // 4 : w // 4 + h // 2]
+
+
 def panels(pictures: Mapping[str, Tensor], truth: Tensor) -> Picture:
-    """Pictures with scores, a zoom, and the truth."""
-    h, w = truth.shape[-2:]
-    shown = {name: x.clamp(0, 1) for name, x in pictures.items()}
-    return compare(shown, truth, zoom=(h // 3, w // 3, h // 4), alt=scored, luma=False, quantize=False)
+    """A part of pictures and of the truth, with the PSNR of the whole."""
+    scores = {name: dB(x, truth) for name, x in pictures.items()}
+    shown = {f"{name}\n{scores[name]:.2f} dB": _part(x).clamp(0, 1) for name, x in pictures.items()}
+    says = "PSNR: " + ", ".join(f"{name} {value:.1f} dB" for name, value in scores.items()) + "."
+    return show({**shown, "truth": _part(truth)}, alt=says, cols=4, stamp="a part; dB of the whole")
 
 
 def rms(r: Tensor) -> float:
@@ -137,13 +144,12 @@ class Film:
 
     def strip(self) -> Picture:
         """A part of x after the net, one round and all rounds, and the last kernel."""
-        at, (h, w) = [0, 1, len(self.states) - 1], self.truth.shape[-2:]
-        part = (..., slice(h // 4, 3 * h // 4), slice(w // 4, w // 4 + h // 2))
+        at = [0, 1, len(self.states) - 1]
         layout = Layout([40] * len(self.runs), 4, (190, 190), [stamp(at[-1], unit="rounds")])
         for row, (name, states) in enumerate(self.runs.items()):
             for col, i in enumerate(at):
                 ax = layout.axes(row, col)
-                draw(ax, states[i].x[part].clamp(0, 1))
+                draw(ax, _part(states[i].x).clamp(0, 1))
                 label(ax, f"{name}, round {i}\n{self.dB[name][i]:.2f} dB, left {255 * rms(states[i].r):.2f}")
             ax = layout.axes(row, 3)
             place_kernel(ax, states[-1].k, states[-1].k.max().item(), states[-1].k.shape[-1] / 2)
@@ -153,8 +159,6 @@ class Film:
 
     def frame(self, now: SimpleNamespace) -> Picture:
         """One round of each run."""
-        h, w = self.truth.shape[-2:]
-        part = (..., slice(h // 4, 3 * h // 4), slice(w // 4, w // 4 + h // 2))
         layout = Layout([40] * len(self.runs), 4, (190, 190), ["residual: -8 to 8 gray levels"])
         said = []
         for row, (name, states) in enumerate(self.runs.items()):
@@ -166,10 +170,10 @@ class Film:
                 f"residual: {255 * rms(s.r):.2f} levels",
             ]
             pictures = [
-                s.v[part].clamp(0, 1),
+                _part(s.v).clamp(0, 1),
                 None,
-                s.x[part].clamp(0, 1),
-                (0.5 + s.r.mean(1, keepdim=True)[part] / (2 * SPAN)).clamp(0, 1),
+                _part(s.x).clamp(0, 1),
+                (0.5 + _part(s.r.mean(1, keepdim=True)) / (2 * SPAN)).clamp(0, 1),
             ]
             for col, (head, picture) in enumerate(zip(heads, pictures, strict=True)):
                 ax = layout.axes(row, col)

@@ -276,7 +276,7 @@ says = f"A photo, MLMC's picture and the combination; noise found {255 * level:.
 show({name: v.clamp(0, 1) for name, v in shown.items()}, alt=says)
 
 # %% [markdown]
-# On a sharp photo the kernel found is small and little happens; JPEG blocks are no Gaussian noise and are sharpened too. With
+# Here the combination is sharper than MLMC, and grainier. On a sharp photo the kernel found is small and little happens; JPEG blocks are no Gaussian noise and are sharpened too. With
 # RESTOREKIT_DATA set, try `rk.dataset("realsrset")["chip"].load()`.
 #
 # ## 10. Rerun a table

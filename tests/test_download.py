@@ -112,8 +112,7 @@ def tiny(server, monkeypatch, tmp_path):
     return entry
 
 
-def assert_whole(folder, server):
-    """Every file with its bytes, and nothing else: no part, no temporary file."""
+def assert_whole(folder, server):  # no part, no temporary file
     here = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
     assert here == server.contents
 
@@ -266,18 +265,21 @@ def test_ctrl_c_keeps_what_has_come(server, tiny, monkeypatch, capsys):
     assert "3 files, checksums right" in capsys.readouterr().out
 
 
-def test_a_killed_download_is_completed(server, tiny, tmp_path):
-    server.ways["big.bmp"] = ["stuck", "good"]
-    file = tiny.files[1]
+def fetching(server, tmp_path, files):
     code = f"""if True:
         from pathlib import Path
         from restorekit import _download, registry
         _download.TIMEOUT = (60, 600)  # a busy machine is no reason to try again
         registry.RAW, _download.cache_folder = {server.url!r}, lambda: Path({str(tmp_path)!r}) / "cache" / "datasets"
-        file = registry.File({file.name!r}, {file.bytes}, {file.sha256!r}, {file.source!r})
-        _download.fetch(registry.Entry("tiny", "", "", "", "", (), {{".": 1}}, "", (file,)))
+        files = [registry.File(*about) for about in {[(f.name, f.bytes, f.sha256, f.source) for f in files]!r}]
+        _download.fetch(registry.Entry("tiny", "", "", "", "", (), {{".": 1}}, "", tuple(files)))
     """
-    process = subprocess.Popen([sys.executable, "-c", code])
+    return subprocess.Popen([sys.executable, "-c", code])
+
+
+def test_a_killed_download_is_completed(server, tiny, tmp_path):
+    server.ways["big.bmp"] = ["stuck", "good"]
+    process = fetching(server, tmp_path, tiny.files[1:2])
     part = registry.cache_folder() / "tiny" / "big.bmp.part"
     try:
         assert server.half.wait(300)
@@ -287,36 +289,25 @@ def test_a_killed_download_is_completed(server, tiny, tmp_path):
     finally:
         process.kill()
         process.wait()
-    first = part.stat().st_size
-    assert first and part.read_bytes() == BIG[:first]
+    assert (first := part.stat().st_size) and part.read_bytes() == BIG[:first]
     assert (fetch(tiny) / "big.bmp").read_bytes() == BIG and ("big.bmp", f"bytes={first}-") in server.asked
 
 
 def test_two_that_fetch_one_set_do_not_disturb_each_other(server, tiny, tmp_path):
-    """While one process is in the middle of a file, another asks for the same set: it waits, and each file is asked for once."""
     server.ways["big.bmp"] = ["stuck"]
-    files = ", ".join(f"registry.File({f.name!r}, {f.bytes}, {f.sha256!r}, {f.source!r})" for f in tiny.files)
-    code = f"""if True:
-        import sys
-        from pathlib import Path
-        from restorekit import _download, registry
-        _download.TIMEOUT = (60, 600)
-        registry.RAW, _download.cache_folder = {server.url!r}, lambda: Path({str(tmp_path)!r}) / "cache" / "datasets"
-        _download.fetch(registry.Entry("tiny", "", "", "", "", (), {{".": 1}}, "", ({files},)))
-    """
-    first = subprocess.Popen([sys.executable, "-c", code])
+    first = fetching(server, tmp_path, tiny.files)
     try:
         assert server.half.wait(300)
         asked, got = list(server.asked), []
         second = threading.Thread(target=lambda: got.append(fetch(tiny)))
         second.start()
         time.sleep(0.5)
-        assert server.asked == asked and not got, "the second waits"
-        server.ways["big.bmp"] = ["good"]
+        assert server.asked == asked and not got
     finally:
+        server.ways["big.bmp"] = ["good"]
         first.kill()  # and takes over when the first dies
-        first.wait()
     second.join(60)
+    first.wait()
     assert_whole(got[0], server)
     assert [path for path, _ in server.asked] == ["a.png", "big.bmp", "big.bmp", "c.png"]
     assert server.asked[2][1].startswith("bytes="), "it went on where the first had been"
@@ -356,5 +347,4 @@ def test_without_pooch(tiny, monkeypatch, capsys):
 
 
 def test_without_a_terminal_there_is_no_bar(tiny, capsys):
-    fetch(tiny)
-    assert capsys.readouterr().err == ""
+    assert fetch(tiny) and capsys.readouterr().err == ""

@@ -599,7 +599,7 @@ display(guess.reveal(1, because))
 quiz(tasks.QUIZ)
 
 # %% [markdown]
-# Before: [05](05_bilevel_training.ipynb) has hypergradients, noise maps, and the strategies of training side by side.
+# Next: [06](06_dynamic_plug_and_play.ipynb), when iterating a network helps. Before: [05](05_bilevel_training.ipynb) has hypergradients, noise maps, and the strategies of training side by side.
 #
 # | read on | because |
 # |---|---|

@@ -463,7 +463,7 @@ display(*shown)
 # %% [markdown]
 # Below `one pass`, gains over it. With DnCNN nothing gains a tenth. With VDN the readings do, but the plain mean with $g$, a DnCNN,
 # gains as much or more: that is $g$, not $A$ (*P1readings*). VDN finds the noise level itself and leaves its own result nearly alone:
-# the fall of section 2 is that of a prior made for *one* level. And *P3* holds because a step that does nothing beats exact steps that lose.
+# the fall of section 2 is that of a prior made for *one* level. *P3*: a step that does nothing beats exact steps that lose, and gains nothing.
 
 # %%
 display(*(claim(records[name]) for name in sorted(records)))

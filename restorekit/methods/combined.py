@@ -25,7 +25,7 @@ from .learner import BlindState
 
 PRIORS = ("guided", "denoiser", "and")
 # chosen on four bundled pictures with Gaussian kernels and 1 to 3% noise, none of which any table reports; fitted to y itself instead
-# of y - g(y), the kernels explain the noise too and lose at 3%
+# of y - g(y), the kernels would explain the noise too
 ROUNDS, RIDGE = 3, 0.1
 ITERATIONS = 8  # of the plug-and-play priors
 

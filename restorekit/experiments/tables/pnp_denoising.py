@@ -9,7 +9,7 @@ reading for A v = y - g(y) (line search for those that could fit anything), then
 `mean of both`: that with A = I, (f(y) + y - g(y)) / 2, which tells how much of it is A's doing. `ensemble`: f over 8 turns and mirrorings;
 `ensemble 2`: its mean with that of DnCNN-B, the best combination here; `ours`: the shipped noise-map denoiser. Scores: PSNR, not
 rounded, no border. `moved`: |x^(t+1) - x^(t)| of the last round of `rounds` over that of its second, the first that moves (P5).
-On bundled pictures, at sigma 25, `rounds` loses for any mu (4: 1 dB; 100: 0.01 dB), and mu = 1 is best for the readings.
+Both values of mu were set on bundled pictures.
 
 Size quick: the middle 96 x 96 of each. Needs RESTOREKIT_DATA and RESTOREKIT_WEIGHTS.
 """
@@ -150,6 +150,7 @@ def claims(rows: Sequence[Mapping[str, Any]], size: str) -> list[ClaimRecord]:
         values["P2"][f"{kind}: one pass over static 2 (dB)"] = margin(by[kind], "one", "static 2")
         values["P2"] |= over(kind, schemes, "over one pass")
         values["P3"][f"{kind}: a gradient step (paper) over exact steps (rounds) (dB)"] = margin(by[kind], "paper", "rounds")
+        values["P3"] |= over(kind, ("paper",), "over one pass, above the 0.1 dB claimed", above=0.1)
         values["P3"][f"{kind}: one pass over HQS (dB)"] = margin(by[kind], "one", "HQS", claim=False)
         shares = [1 - r["moved"] for r in by[kind]]
         values["P5"][f"{kind}: share of its second move by which the last of `rounds` is shorter"] = _mean(shares)
@@ -159,8 +160,8 @@ def claims(rows: Sequence[Mapping[str, Any]], size: str) -> list[ClaimRecord]:
     texts = {
         "P1": ("Table 1", "The dynamic scheme gains 0.1 to 0.5 dB over its prior in Gaussian denoising, for a reading of A."),
         "P2": ("Fig. 4, 5", "Static iteration degrades, the dynamic scheme improves on one pass."),
-        "P3": ("Sec. 3.2, 4.3", "One gradient step suffices: no worse than exact steps."),
-        "P5": ("Eq. 13", "The iterates' moves go to zero."),
+        "P3": ("Sec. 3.2, 4.3", "One gradient step suffices: it gains what the paper claims, and no less than exact steps."),
+        "P5": ("Eq. 13", "The iterates' moves go to zero (here: the last of three rounds moves less than the first that moves)."),
         "P1readings": ("Sec. 3.4", "What a fitted A adds to the mean of two denoisers, which the consistent data term amounts to."),
         "P1ensemble": ("Table 1", "Of what needs no training, averaging over turns and mirrorings gains, over one pass."),
     }

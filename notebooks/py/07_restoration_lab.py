@@ -242,7 +242,7 @@ explore(
 # ## 8. A fair experiment
 #
 # Twelve cases: the pictures of Set12, a random Gaussian each, 1, 2 or 3% noise, one draw each, so spreads are over cases. Constants were set on
-# bundled pictures; but a first version, whose A-step fitted $y$ with its noise, was seen to lose here before it was mended there.
+# bundled pictures; a first version, whose A-step fitted $y$ itself, was seen to lose here before it was mended there.
 
 # %%
 lab, stored = views.stored_or_command("lab_combination")

@@ -19,6 +19,7 @@ from ._picture import Picture
 from .cards import Card, card
 from .figures import Score, show
 from .plots import plot_lines
+from .shorthands import seeded as seeded
 from .sizes import stamp
 from .steps import Stepper, stepper
 from .trace import Snapshot, Trace, filmstrip
@@ -41,11 +42,6 @@ def opening() -> Card:
         minutes=75,
         seed=1,
     )
-
-
-def seeded(n: int) -> torch.Generator:
-    """A random generator that starts at seed n."""
-    return torch.Generator().manual_seed(n)
 
 
 def psnrs(says: str) -> Callable[[dict[str, Score]], str]:

@@ -17,6 +17,7 @@ from ._picture import FAINT, FONT, PALETTE, Picture, canvas
 from .cards import Card, card
 from .figures import place_kernel
 from .plots import plot_lines
+from .shorthands import seeded as seeded
 from .sizes import stamp
 from .steps import Stepper, stepper
 from .trace import Snapshot, Trace, key_frames
@@ -40,11 +41,6 @@ def opening() -> Card:
         minutes=80,
         seed=1,
     )
-
-
-def seeded(n: int) -> torch.Generator:
-    """A random generator that starts at seed n."""
-    return torch.Generator().manual_seed(n)
 
 
 def _plane(ax: Any, grid: GridPosterior, truth: Tensor) -> None:

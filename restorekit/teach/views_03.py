@@ -16,6 +16,7 @@ from ._picture import DASHES, FAINT, FONT, INK, PALETTE, Picture, canvas
 from .cards import Card, card
 from .figures import Layout, draw, label, place_kernel, show, show_kernels
 from .plots import plot_lines
+from .shorthands import seeded as seeded
 from .sizes import stamp
 from .steps import Stepper, stepper
 from .trace import Snapshot, Trace, filmstrip
@@ -40,11 +41,6 @@ def opening() -> Card:
         minutes=80,
         seed=3,
     )
-
-
-def seeded(n: int) -> torch.Generator:
-    """A random generator that starts at seed n."""
-    return torch.Generator().manual_seed(n)
 
 
 def portrait(energy: Callable[[Any, Any], Any], paths: Mapping[str, Tensor], truth: tuple[float, float]) -> Picture:

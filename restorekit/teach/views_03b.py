@@ -16,6 +16,7 @@ from ._picture import FONT, INK, PALETTE, Picture, canvas
 from .cards import Card, card
 from .figures import Layout, draw, label, place_kernel, show
 from .plots import plot_lines
+from .shorthands import seeded as seeded
 from .sizes import stamp
 from .steps import Stepper, stepper
 from .trace import Snapshot, Trace
@@ -40,11 +41,6 @@ def opening() -> Card:
         minutes=60,
         seed=0,
     )
-
-
-def seeded(n: int) -> torch.Generator:
-    """A random generator that starts at seed n."""
-    return torch.Generator().manual_seed(n)
 
 
 class Race:

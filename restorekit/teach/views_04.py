@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from math import log10
 from statistics import fmean
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +19,8 @@ from ._picture import DASHES, FONT, INK, PALETTE, Picture, canvas, style
 from .cards import Card, card
 from .figures import Layout, draw, label, show
 from .plots import plot_lines
+from .shorthands import dB as dB
+from .shorthands import seeded as seeded
 from .sizes import stamp
 from .steps import Stepper, stepper
 
@@ -43,16 +44,6 @@ def opening() -> Card:
         minutes=75,
         seed=0,
     )
-
-
-def seeded(n: int) -> torch.Generator:
-    """A random generator that starts at seed n."""
-    return torch.Generator().manual_seed(n)
-
-
-def dB(y: Tensor, t: Tensor) -> float:
-    """PSNR of y against t in dB, peak 1, all colors, nothing rounded."""
-    return -10 * log10(max(float((y - t).detach().double().square().mean()), 1e-30))
 
 
 def repaired(y: Tensor, t: Tensor) -> float:

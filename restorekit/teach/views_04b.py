@@ -18,6 +18,7 @@ from ._picture import DASHES, FONT, INK, PALETTE, Picture, style
 from .cards import Card, card
 from .figures import Layout, draw, label, show
 from .plots import plot_lines
+from .shorthands import seeded as seeded
 from .sizes import stamp
 from .steps import Stepper, stepper
 from .views_03b import reading, table
@@ -42,11 +43,6 @@ def opening() -> Card:
         minutes=60,
         seed=0,
     )
-
-
-def seeded(n: int) -> torch.Generator:
-    """A random generator that starts at seed n."""
-    return torch.Generator().manual_seed(n)
 
 
 def insurance(top: float) -> Picture:

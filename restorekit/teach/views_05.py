@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import exp, log10
+from math import exp
 from typing import Any
 
 import torch
@@ -16,6 +16,8 @@ from ._picture import DASHES, FAINT, FONT, PALETTE, Picture, canvas
 from .cards import Card, card
 from .figures import show
 from .plots import plot_lines
+from .shorthands import dB as dB
+from .shorthands import seeded as seeded
 from .sizes import stamp
 from .steps import Stepper, stepper
 
@@ -39,16 +41,6 @@ def opening() -> Card:
         minutes=90,
         seed=0,
     )
-
-
-def seeded(n: int) -> torch.Generator:
-    """A random generator that starts at seed n."""
-    return torch.Generator().manual_seed(n)
-
-
-def dB(x: Tensor, truth: Tensor) -> float:
-    """PSNR in dB, peak 1, nothing clipped or rounded."""
-    return -10 * log10(max(float((x - truth).detach().double().square().mean()), 1e-30))
 
 
 def relative(a: Tensor, b: Tensor) -> float:

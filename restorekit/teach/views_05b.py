@@ -19,6 +19,7 @@ from .cards import Card, card
 from .checks import check
 from .figures import show
 from .plots import plot_lines
+from .shorthands import seeded as seeded
 from .sizes import stamp
 from .steps import Stepper, stepper
 
@@ -41,11 +42,6 @@ def opening() -> Card:
         minutes=60,
         seed=0,
     )
-
-
-def seeded(n: int) -> torch.Generator:
-    """A random generator that starts at seed n."""
-    return torch.Generator().manual_seed(n)
 
 
 def dB(x: Tensor, truth: Tensor) -> float:

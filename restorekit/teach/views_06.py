@@ -23,9 +23,9 @@ from .cards import Card, card
 from .checks import check
 from .figures import Layout, compare, draw, label
 from .plots import plot_lines
+from .shorthands import dB, seeded
 from .sizes import stamp
 from .steps import Stepper, stepper
-from .views_05 import dB, seeded
 
 __all__ = ["dB", "seeded"]
 SPAN = 32 / 255  # residuals are drawn from minus to plus this

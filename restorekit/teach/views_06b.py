@@ -25,10 +25,10 @@ from .checks import check_range
 from .figures import Layout, draw, label, place_kernel, show, show_kernels
 from .passes_06b import MARGIN, passed, shaken
 from .plots import plot_lines
+from .shorthands import dB, seeded
 from .sizes import stamp
 from .steps import Stepper, stepper
 from .views_04b import tally
-from .views_05 import dB, seeded
 from .views_06 import denoising, stamped
 
 __all__ = ["dB", "denoising", "passed", "seeded", "shaken", "tally"]

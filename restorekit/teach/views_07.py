@@ -19,6 +19,7 @@ from ._picture import Picture, check_alt
 from .cards import Card, card
 from .figures import show, show_kernels
 from .plots import plot_lines
+from .shorthands import seeded as seeded
 from .sizes import stamp
 from .steps import Stepper, stepper
 from .views_03b import reading, table
@@ -42,11 +43,6 @@ def opening() -> Card:
         minutes=60,
         seed=0,
     )
-
-
-def seeded(n: int) -> torch.Generator:
-    """A random generator that starts at seed n."""
-    return torch.Generator().manual_seed(n)
 
 
 def dB(a: Tensor, b: Tensor) -> float:

@@ -26,6 +26,7 @@ from ... import registry
 from ..._patches import random_patches
 from ..._random import rand, randn
 from ...images import Dataset, dataset, split
+from ...methods._training import ResumableTrainer
 from ...metrics import psnr
 from ...nets.noise_map_denoiser import SIGMA_MAX, NoiseMapDenoiser, load_denoiser
 from ..stamp import cpu_model
@@ -54,7 +55,7 @@ class TrainingState:
     mean_loss: float
 
 
-class DenoiserTrainer:
+class DenoiserTrainer(ResumableTrainer):
     """A learner: `step()` is one step of Adam on one batch. Same seed, same weights on one machine; saves and resumes exactly.
 
     steps: length of the whole run, on which the step size depends. All randomness comes from one generator on the CPU. A subclass
@@ -64,6 +65,7 @@ class DenoiserTrainer:
     names: Mapping[str, tuple[int, str]] = NAMES
     lr = LR
     clip: float | None = None
+    ema, _CONSTANT = AVERAGE, CONSTANT
 
     def __init__(self, name: str, steps: int, *, seed: int = 0, device: torch.device | str = "cpu") -> None:
         self.name, self.total_steps, self.seed = name, steps, seed
@@ -94,7 +96,7 @@ class DenoiserTrainer:
         start = time.process_time()
         clean, sigma = (v.to(self._device) for v in self._batch())
         noisy = clean + sigma * randn(clean.shape, generator=self._generator, like=clean)
-        self._optimizer.param_groups[0]["lr"] = self.lr * min(1.0, (1 - self._step / self.total_steps) / (1 - CONSTANT))
+        self._optimizer.param_groups[0]["lr"] = self.lr * self._rate()
         loss, error = self._loss(clean, noisy, sigma)
         self._optimizer.zero_grad()
         loss.backward()
@@ -102,11 +104,8 @@ class DenoiserTrainer:
             nn.utils.clip_grad_norm_(self.net.parameters(), self.clip)
         self._optimizer.step()
         self._step += 1
-        with torch.no_grad():
-            share = 1.0 if self._step <= CONSTANT * self.total_steps else 1 - AVERAGE
-            for mean, p in zip(self.average.parameters(), self.net.parameters(), strict=True):
-                mean.lerp_(p, share)
-            value = 255 * error.item()
+        self._follow(self.net)
+        value = 255 * error.item()
         self._mean_loss += max(0.01, 1 / self._step) * (value - self._mean_loss)
         self._seconds += time.process_time() - start
         return TrainingState(self._step, value, self._mean_loss)

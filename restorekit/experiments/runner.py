@@ -56,6 +56,8 @@ def run_cells(
         fail(f"jobs={jobs!r}", "a positive integer, or -1 for all cores", "jobs=1")
     store = store if isinstance(store, Store) else Store(store)
     todo = [cell for cell in unique if not store.done(cell)]
+    for cell in set(unique).difference(todo):
+        store.tidy(cell)
     status: dict[str, str] = {}
     interrupted = False
     gpus = gpus_for(todo, jobs)

@@ -79,14 +79,15 @@ class Store:
                 write_json(folder / "cell.json", {"id": cell.id, "schema": SCHEMA, **cell.to_dict()})
             yield held
             if held and self.done(cell):
-                self._tidy(cell)
+                self.tidy(cell)
 
     def _read(self, cell: Cell) -> dict[str, Any]:
         if not self.done(cell):
             raise KeyError(f"cell {cell.id} of table {cell.table} is not finished in {self.root}")
         return dict(read_json(self.folder(cell) / "metrics.json"))
 
-    def _tidy(self, cell: Cell) -> None:
+    def tidy(self, cell: Cell) -> None:
+        """Remove what a finished cell needs no more; also what a run left that was killed just after it had finished the cell."""
         # The lock may go while others wait on it: whoever gets it next, on the old file or on a new one, finds the cell done.
         folder = self.folder(cell)
         for path in (folder / "lock", folder / "error.json", folder / "state.pt", *folder.glob(".*.tmp")):

@@ -128,6 +128,15 @@ def test_kills_at_20_random_moments_lose_nothing(tmp_path):
     assert {path.name for path in store.root.rglob("*") if path.is_file()} == {"cell.json", "metrics.json"}
 
 
+def test_what_a_kill_left_beside_a_finished_cell_goes(tmp_path):
+    cell, store = Cell("sleep", "m", seed=1), Store(tmp_path)
+    store.write(cell, {"score": 1.0})
+    for name in ("lock", "state.pt"):
+        (store.folder(cell) / name).touch()
+    assert len(run_cells([cell], lambda c: {}, store=store, progress=False).rows) == 1
+    assert [path.name for path in store.folder(cell).iterdir()] == ["metrics.json"]
+
+
 def test_two_concurrent_runs_share_the_work(tmp_path):
     runs = [start(tmp_path, pause=0.05), start(tmp_path, pause=0.05)]
     go(*runs)
